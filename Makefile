@@ -1,0 +1,88 @@
+# One word each. Works with GNU make 3.81 (macOS) and any POSIX shell.
+#
+# Two environments:
+#   .venv           for development: the source tree, editable, always interpreted, so that an edit is live
+#   .venv-compiled  the package built and installed as a user gets it: compiled where a C compiler works, else plain
+#
+# PYTHON=/path/to/python3.12 chooses the interpreter, AMQPD_PURE=1 never compiles.
+
+DEV := .venv
+BUILT := .venv-compiled
+SOURCES := $(shell find amqpd -name '*.py' 2>/dev/null)
+BUILD := pyproject.toml setup.py tools/compilation.py tools/mkvenv
+
+# Without this, Python puts the current directory first and every run would test the source tree.
+export PYTHONSAFEPATH := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv compiled run test test-interpreted test-compiled lint interop compare docs coverage fuzz clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
+
+venv: $(DEV)/.stamp ## the development environment in .venv, with .venv/bin/amqpd
+
+$(DEV)/.stamp: $(BUILD)
+	@tools/mkvenv $(DEV)
+	AMQPD_PURE=1 $(DEV)/bin/python -m pip install -q -e '.[dev]'
+	@touch $@
+
+compiled: $(BUILT)/.stamp ## build and install as a user would, in .venv-compiled
+
+$(BUILT)/.stamp: $(BUILD) $(SOURCES)
+	@tools/mkvenv $(BUILT)
+	@rm -rf $(BUILT)/dist $(BUILT)/build.log
+	@echo "building amqpd (compiling takes a minute or two; AMQPD_PURE=1 leaves it out)"
+	$(BUILT)/bin/python -m pip wheel -q --no-deps --log $(BUILT)/build.log -w $(BUILT)/dist .
+	$(BUILT)/bin/python -m pip uninstall -q -y amqpd
+	$(BUILT)/bin/python -m pip install -q $(BUILT)/dist/*.whl
+	@grep -o '\*\*\* amqpd: .* \*\*\*' $(BUILT)/build.log | sort -u || true
+	@touch $@
+
+$(BUILT)/.stamp-test: $(BUILT)/.stamp
+	$(BUILT)/bin/python -m pip install -q "$$(ls $(BUILT)/dist/*.whl)[test]"
+	@touch $@
+
+run: $(BUILT)/.stamp ## start the broker with its defaults; ARGS="--listen 127.0.0.1:5673" to say otherwise
+	@exec $(BUILT)/bin/amqpd $(ARGS)
+
+test: test-interpreted test-compiled ## the whole suite in both modes; T="tests/wire -k table" for a part of it
+
+test-interpreted: $(DEV)/.stamp ## the suite against the source tree
+	AMQPD_EXPECT=interpreted $(DEV)/bin/python -m pytest $(T)
+
+test-compiled: $(BUILT)/.stamp-test ## the suite against the compiled package
+	@mode=$$($(BUILT)/bin/python tools/check_build.py 2>$(BUILT)/reason) || { cat $(BUILT)/reason >&2; exit 1; }; \
+	if [ "$$mode" = compiled ]; then \
+	    set -x; AMQPD_EXPECT=compiled $(BUILT)/bin/python -m pytest -p no:cacheprovider $(T); \
+	else \
+	    echo "SKIPPED compiled test run: $$(cat $(BUILT)/reason)"; \
+	fi
+
+lint: $(DEV)/.stamp ## ruff, mypy --strict, the import contracts
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+
+interop: $(BUILT)/.stamp ## real clients against the broker; ONLY="pika celery" for some of them
+	interop/run $(ONLY)
+
+compare: $(BUILT)/.stamp ## the same wire-level script against amqpd and RabbitMQ 4.x
+	interop/compare/run $(ARGS)
+
+docs: $(DEV)/.stamp ## the manual, into site/
+	$(DEV)/bin/mkdocs build --strict --quiet
+
+coverage: $(DEV)/.stamp ## line and branch coverage of the interpreted suite
+	$(DEV)/bin/coverage erase
+	AMQPD_EXPECT=interpreted $(DEV)/bin/coverage run -m pytest $(T)
+	$(DEV)/bin/coverage combine -q
+	$(DEV)/bin/coverage report
+
+fuzz: $(DEV)/.stamp ## the long fuzzing run
+	tests/fuzz/run $(ARGS)
+
+clean: ## remove environments and everything generated
+	rm -rf $(DEV) $(BUILT) build dist site htmlcov .coverage .coverage.* *.egg-info \
+	    .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
