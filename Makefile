@@ -11,8 +11,9 @@ BUILT := .venv-compiled
 SOURCES := $(shell find amqpd -name '*.py' 2>/dev/null)
 BUILD := pyproject.toml setup.py tools/compilation.py tools/mkvenv
 
-# Without this, Python puts the current directory first and every run would test the source tree.
-export PYTHONSAFEPATH := 1
+# Python puts the current directory first unless told not to, and then every run would test the source tree.
+INSTALLED := PYTHONSAFEPATH=1
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -50,12 +51,12 @@ run: $(BUILT)/.stamp ## start the broker with its defaults; ARGS="--listen 127.0
 test: test-interpreted test-compiled ## the whole suite in both modes; T="tests/wire -k table" for a part of it
 
 test-interpreted: $(DEV)/.stamp ## the suite against the source tree
-	AMQPD_EXPECT=interpreted $(DEV)/bin/python -m pytest $(T)
+	$(INSTALLED) AMQPD_EXPECT=interpreted $(DEV)/bin/python -m pytest $(T)
 
 test-compiled: $(BUILT)/.stamp-test ## the suite against the compiled package
-	@mode=$$($(BUILT)/bin/python tools/check_build.py 2>$(BUILT)/reason) || { cat $(BUILT)/reason >&2; exit 1; }; \
+	@mode=$$($(INSTALLED) $(BUILT)/bin/python tools/check_build.py 2>$(BUILT)/reason) || { cat $(BUILT)/reason >&2; exit 1; }; \
 	if [ "$$mode" = compiled ]; then \
-	    set -x; AMQPD_EXPECT=compiled $(BUILT)/bin/python -m pytest -p no:cacheprovider $(T); \
+	    set -x; $(INSTALLED) AMQPD_EXPECT=compiled $(BUILT)/bin/python -m pytest -p no:cacheprovider $(T); \
 	else \
 	    echo "SKIPPED compiled test run: $$(cat $(BUILT)/reason)"; \
 	fi
@@ -66,17 +67,17 @@ lint: $(DEV)/.stamp ## ruff, mypy --strict, the import contracts
 	$(DEV)/bin/lint-imports
 
 interop: $(BUILT)/.stamp ## real clients against the broker; ONLY="pika celery" for some of them
-	interop/run $(ONLY)
+	AMQPD=$(CURDIR)/$(BUILT)/bin/amqpd $(BUILT)/bin/python interop/run $(ONLY)
 
-compare: $(BUILT)/.stamp ## the same wire-level script against amqpd and RabbitMQ 4.x
-	interop/compare/run $(ARGS)
+compare: $(BUILT)/.stamp ## wire-level exchanges against RabbitMQ's recorded answers; ARGS="--peer URL" for a live one
+	AMQPD=$(CURDIR)/$(BUILT)/bin/amqpd $(BUILT)/bin/python interop/compare/run $(ARGS)
 
 docs: $(DEV)/.stamp ## the manual, into site/
-	$(DEV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs build --strict --quiet
 
 coverage: $(DEV)/.stamp ## line and branch coverage of the interpreted suite
 	$(DEV)/bin/coverage erase
-	AMQPD_EXPECT=interpreted $(DEV)/bin/coverage run -m pytest $(T)
+	$(INSTALLED) AMQPD_EXPECT=interpreted $(DEV)/bin/coverage run -m pytest $(T)
 	$(DEV)/bin/coverage combine -q
 	$(DEV)/bin/coverage report
 

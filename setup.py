@@ -55,7 +55,7 @@ def compiled_group() -> list[Any]:
 
         # No configuration file: strictness is for `make lint`, and must not decide whether a user's build is fast.
         options = ["--config-file=", "--no-warn-unused-configs"]
-        return mypycify([*options, *modules], group_name="amqpd", opt_level="2", debug_level="0", target_dir=BUILD_BASE)
+        return mypycify([*options, *modules], group_name="amqpd", debug_level="0", target_dir=BUILD_BASE)
     except (Exception, SystemExit) as error:  # mypyc leaves by sys.exit after printing type errors
         fall_back(f"mypyc failed: {error!r}")
         return []
