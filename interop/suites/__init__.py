@@ -1,0 +1,1 @@
+"""Programs that use real AMQP clients the way their users do; `interop/run` starts them."""

@@ -1,0 +1,1 @@
+"""pika's BlockingConnection, in the style of scripts and small services."""
