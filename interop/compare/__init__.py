@@ -1,0 +1,1 @@
+"""Wire-level comparison of two brokers; README.md explains it, `run` starts it."""
