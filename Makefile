@@ -38,7 +38,7 @@ $(BUILT)/.stamp: $(BUILD) $(SOURCES)
 	$(BUILT)/bin/python -m pip wheel -q --no-deps --log $(BUILT)/build.log -w $(BUILT)/dist .
 	$(BUILT)/bin/python -m pip uninstall -q -y amqpd
 	$(BUILT)/bin/python -m pip install -q $(BUILT)/dist/*.whl
-	@grep -o '\*\*\* amqpd: .* \*\*\*' $(BUILT)/build.log | sort -u || true
+	@grep -Eo '[^ ]+:[0-9]+: error: .*|\*\*\* amqpd: .* \*\*\*' $(BUILT)/build.log || true
 	@touch $@
 
 $(BUILT)/.stamp-test: $(BUILT)/.stamp

@@ -10,6 +10,13 @@ import os
 from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no deadline: a slow machine is not a bug. To look for new examples:
+# make test-interpreted T="--hypothesis-profile=explore"
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=2000)
+settings.load_profile("repeatable")
 
 WITNESS = "amqpd.protocol.connection"
 
