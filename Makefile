@@ -34,7 +34,7 @@ compiled: $(BUILT)/.stamp ## build and install as a user would, in .venv-compile
 $(BUILT)/.stamp: $(BUILD) $(SOURCES)
 	@tools/mkvenv $(BUILT)
 	@rm -rf $(BUILT)/dist $(BUILT)/build.log
-	@echo "building amqpd (compiling takes a minute or two; AMQPD_PURE=1 leaves it out)"
+	@echo "building amqpd (compiling takes about a minute; AMQPD_PURE=1 leaves it out)"
 	$(BUILT)/bin/python -m pip wheel -q --no-deps --log $(BUILT)/build.log -w $(BUILT)/dist .
 	$(BUILT)/bin/python -m pip uninstall -q -y amqpd
 	$(BUILT)/bin/python -m pip install -q $(BUILT)/dist/*.whl
