@@ -223,14 +223,17 @@ class Client:
         """A round trip through the channel: whatever it had to answer before has been recorded after this."""
         self.do("channel.flow", channel, active=True)
 
-    def settle(self, *queues: str, channel: int | None = None) -> None:
-        """A round trip through these queues, then through the channel: their deliveries have been recorded after this."""
-        for name in queues:
-            self.do("queue.declare", channel, queue=name, passive=True)
+    def settle(self, channel: int | None = None) -> None:
+        """A round trip through the channel, then a moment's silence: for the proof that nothing more is delivered."""
         self.sync(channel)
+        self.quiet()
 
     def get(self, queue: str, channel: int | None = None, no_ack: bool = True) -> Event:
         return self.call("basic.get", channel, queue=queue, no_ack=no_ack)
+
+    def deliveries(self, count: int) -> list[Event]:
+        """Record up to and including that many deliveries."""
+        return [self.until("basic.deliver") for _ in range(count)]
 
     def drain(self, *queues: str) -> None:
         """Record every message of each queue in order, until it is empty."""
@@ -238,26 +241,37 @@ class Client:
             while self.get(queue).name == "basic.get-ok":
                 pass
 
+    def do_get(self, queue: str) -> Event:
+        """basic.get with no_ack, unrecorded. It passes through the queue behind every earlier publish of this channel."""
+        self._send("basic.get", self.channel, {"queue": queue, "no_ack": True})
+        while True:
+            event = self.next() or Event("undecodable", fields={"instead_of": "basic.get-ok"})
+            if event.name in ("basic.get-ok", "basic.get-empty"):
+                return event
+            self.record(event)
+            if event.name in ("undecodable", "closed", "channel.close", "connection.close"):
+                raise Stop
+
     def bodies(self, *queues: str) -> list[list[str]]:
         """Take everything from the queues; one short line for each: bodies only."""
         found = []
         for queue in queues:
             bodies = []
-            while (event := self._quiet_get(queue)).name == "basic.get-ok":
+            while (event := self.do_get(queue)).name == "basic.get-ok":
                 bodies.append(event.body.decode("latin-1"))
             self._note(f"{self.label} queue {queue} held [{', '.join(bodies)}]")
             found.append(bodies)
         return found
 
     def count(self, queue: str) -> None:
-        """Record the counts a passive declare shows."""
+        """Record the counts a passive declare shows. RabbitMQ's queues answer it ahead of publishes still on their way: see `await_count`."""
         self.call("queue.declare", queue=queue, passive=True)
 
     def await_get(self, queue: str, timeout_s: float = 4.0) -> Event:
         """Record the first message of a queue that gets one some time soon."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            event = self._quiet_get(queue)
+            event = self.do_get(queue)
             if event.name == "basic.get-ok":
                 self.record(event)
                 return event
@@ -266,7 +280,7 @@ class Client:
         raise Stop
 
     def await_count(self, queue: str, count: int, timeout_s: float = 4.0) -> None:
-        """Wait until a queue holds that many ready messages."""
+        """Wait until a queue holds that many ready messages, and record how many it held last."""
         deadline = time.monotonic() + timeout_s
         found = -1
         while found != count and time.monotonic() < deadline:
@@ -376,16 +390,6 @@ class Client:
     def _expect(self, event: Event, code: int, text: str) -> None:
         if (event.fields["reply_code"], event.fields["reply_text"]) != (code, text):
             self._note(f"! expected {code} {render.quote(text)}")
-
-    def _quiet_get(self, queue: str) -> Event:
-        self._send("basic.get", self.channel, {"queue": queue, "no_ack": True})
-        while True:
-            event = self.next() or Event("undecodable", fields={"instead_of": "basic.get-ok"})
-            if event.name in ("basic.get-ok", "basic.get-empty"):
-                return event
-            self.record(event)
-            if event.name in ("undecodable", "closed", "channel.close", "connection.close"):
-                raise Stop
 
     def _take(self) -> Event | None:
         """One event out of the bytes received, None while it is incomplete."""

@@ -116,6 +116,9 @@ class Tagged:
     tag: str
     value: Any
 
+    def __repr__(self) -> str:
+        return f"{self.tag}:{self.value!r}"
+
 
 @dataclass(frozen=True, slots=True)
 class Raw:

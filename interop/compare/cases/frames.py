@@ -227,8 +227,8 @@ def header_malformed(b: Bench, _: str, header: bytes) -> None:
     q = c.queue(b.q())
     c.frame(1, method_payload("basic.publish", {"routing_key": q}))
     c.frame(2, header)
-    c.send("queue.declare", queue=q, passive=True)
-    c.until("connection.close", "channel.close", "closed", "queue.declare-ok")
+    c.send("basic.get", queue=q)
+    c.until("connection.close", "channel.close", "closed", "basic.get-ok")
 
 
 @case("1.1 body longer than announced")

@@ -253,7 +253,7 @@ def last_declared(b: Bench, method: str, options: dict[str, object]) -> None:
     c.publish("", q, b"of q")
     c.publish("", r, b"of r")
     c.call(method, queue="", **options)
-    c.settle(q)
+    c.settle()
     c.send("queue.declare", queue=r, passive=True)
     c.until("queue.declare-ok", "channel.close")
 
@@ -359,7 +359,8 @@ def delete_neither(b: Bench) -> None:
     c.do("basic.consume", queue=q, consumer_tag="t")
     c.publish("", q, b"1")
     c.publish("", q, b"2")
-    c.settle(q)
+    c.deliveries(1)
+    c.await_count(q, 1)
     c.send("queue.delete", queue=q, if_unused=True, if_empty=True)
     c.until("channel.close")
 
