@@ -1,0 +1,1 @@
+"""aio-pika in asyncio services."""
