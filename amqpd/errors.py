@@ -1,0 +1,139 @@
+"""The exception tree, and the reply codes of AMQP 0-9-1.
+
+    AmqpdError
+      ProtocolError          carries reply code, text, and the class and method that failed
+        ChannelError           closes the channel (channel.close)
+        ConnectionFault        closes the connection (connection.close)
+          FrameFault             the byte stream itself is broken: nothing after it can be trusted
+        HandshakeFailure       no close method is sent: the socket is dropped after a pause
+      MalformedError         bytes that are not what the protocol says; translated by whoever knows the context
+        NotUtf8Error           a name that is not UTF-8
+      ConfigError            a setting is wrong; names the place and what is allowed
+
+Expected outcomes on a message's way (no route, overflow) are return values, never exceptions. Whoever calls a core
+translates: what reaches a client is always a reply code and a text of RabbitMQ's (`docs/compatibility.md`).
+
+Sources: AMQP 0-9-1 specification 1.2.1 (reply codes); RabbitMQ prints `NAME - explanation`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+REPLY_SUCCESS: Final = 200
+CONTENT_TOO_LARGE: Final = 311
+NO_ROUTE: Final = 312
+CONNECTION_FORCED: Final = 320
+ACCESS_REFUSED: Final = 403
+NOT_FOUND: Final = 404
+RESOURCE_LOCKED: Final = 405
+PRECONDITION_FAILED: Final = 406
+FRAME_ERROR: Final = 501
+SYNTAX_ERROR: Final = 502
+COMMAND_INVALID: Final = 503
+CHANNEL_ERROR: Final = 504
+UNEXPECTED_FRAME: Final = 505
+RESOURCE_ERROR: Final = 506
+NOT_ALLOWED: Final = 530
+NOT_IMPLEMENTED: Final = 540
+INTERNAL_ERROR: Final = 541
+
+REPLY_NAMES: Final[dict[int, str]] = {
+    CONTENT_TOO_LARGE: "CONTENT_TOO_LARGE",
+    NO_ROUTE: "NO_ROUTE",
+    CONNECTION_FORCED: "CONNECTION_FORCED",
+    ACCESS_REFUSED: "ACCESS_REFUSED",
+    NOT_FOUND: "NOT_FOUND",
+    RESOURCE_LOCKED: "RESOURCE_LOCKED",
+    PRECONDITION_FAILED: "PRECONDITION_FAILED",
+    FRAME_ERROR: "FRAME_ERROR",
+    SYNTAX_ERROR: "SYNTAX_ERROR",
+    COMMAND_INVALID: "COMMAND_INVALID",
+    CHANNEL_ERROR: "CHANNEL_ERROR",
+    UNEXPECTED_FRAME: "UNEXPECTED_FRAME",
+    RESOURCE_ERROR: "RESOURCE_ERROR",
+    NOT_ALLOWED: "NOT_ALLOWED",
+    NOT_IMPLEMENTED: "NOT_IMPLEMENTED",
+    INTERNAL_ERROR: "INTERNAL_ERROR",
+}
+
+_CHANNEL_LEVEL: Final = frozenset({CONTENT_TOO_LARGE, ACCESS_REFUSED, NOT_FOUND, RESOURCE_LOCKED, PRECONDITION_FAILED})
+
+
+class AmqpdError(Exception):
+    """The root of everything amqpd raises on purpose."""
+
+
+class MalformedError(AmqpdError):
+    """Bytes end too early, or a field is not of its announced form."""
+
+
+class NotUtf8Error(MalformedError):
+    """A short string that should be a name is not UTF-8."""
+
+
+class ConfigError(AmqpdError):
+    """A setting is unknown, ill-typed or out of range; the text names it, where it stands, and what is allowed."""
+
+
+class ProtocolError(AmqpdError):
+    """A peer broke a rule, or asked for what it cannot have.
+
+    `code` is an AMQP reply code; `text` the reply-text as sent, `NAME - explanation`.
+    """
+
+    def __init__(self, code: int, explanation: str) -> None:
+        self.code = code
+        self.text = f"{REPLY_NAMES[code]} - {explanation}"
+        super().__init__(self.text)
+
+
+class ChannelError(ProtocolError):
+    """Closes the channel on which it happened."""
+
+
+class ConnectionFault(ProtocolError):
+    """Closes the connection on which it happened."""
+
+
+class FrameFault(ConnectionFault):
+    """The stream of frames is broken. The close names no class and no method."""
+
+
+class HandshakeFailure(AmqpdError):
+    """A peer failed before the connection was open: drop the socket after a pause, say nothing (against guessing)."""
+
+
+def protocol_error(code: int, explanation: str) -> ProtocolError:
+    """The exception whose level belongs to `code` (specification 1.2.1: soft errors close the channel)."""
+    return ChannelError(code, explanation) if code in _CHANNEL_LEVEL else ConnectionFault(code, explanation)
+
+
+def access_refused(explanation: str) -> ProtocolError:
+    """403, closes the channel."""
+    return ChannelError(ACCESS_REFUSED, explanation)
+
+
+def not_found(explanation: str) -> ProtocolError:
+    """404, closes the channel."""
+    return ChannelError(NOT_FOUND, explanation)
+
+
+def resource_locked(explanation: str) -> ProtocolError:
+    """405, closes the channel."""
+    return ChannelError(RESOURCE_LOCKED, explanation)
+
+
+def precondition_failed(explanation: str) -> ProtocolError:
+    """406, closes the channel."""
+    return ChannelError(PRECONDITION_FAILED, explanation)
+
+
+def not_allowed(explanation: str) -> ProtocolError:
+    """530, closes the connection."""
+    return ConnectionFault(NOT_ALLOWED, explanation)
+
+
+def not_implemented(explanation: str) -> ProtocolError:
+    """540, closes the connection."""
+    return ConnectionFault(NOT_IMPLEMENTED, explanation)

@@ -1,0 +1,157 @@
+"""The content header: look at single properties, and edit it in its raw form.
+
+A message is bytes that pass through: nothing here decodes a whole header. `inspect` walks it once, checks that every
+property lies inside the frame, and notes the few that a broker acts on. `split` and `join` exchange properties without
+touching the others.
+
+A header's payload is: class (2 bytes), weight (2), body size (8), property flags (2), properties (specification
+4.2.6.1). Flags are tested from the highest bit, in the order in which the properties stand. The two lowest bits are
+ignored, as RabbitMQ does.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+from amqpd.errors import MalformedError
+from amqpd.wire.primitives import Reader, read_i16_be
+
+CLASS_BASIC: Final = 60
+
+CONTENT_TYPE: Final = 0x8000
+CONTENT_ENCODING: Final = 0x4000
+HEADERS: Final = 0x2000
+DELIVERY_MODE: Final = 0x1000
+PRIORITY: Final = 0x0800
+CORRELATION_ID: Final = 0x0400
+REPLY_TO: Final = 0x0200
+EXPIRATION: Final = 0x0100
+MESSAGE_ID: Final = 0x0080
+TIMESTAMP: Final = 0x0040
+TYPE: Final = 0x0020
+USER_ID: Final = 0x0010
+APP_ID: Final = 0x0008
+CLUSTER_ID: Final = 0x0004
+
+# In the order in which they stand in a header.
+PROPERTIES: Final = (
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    HEADERS,
+    DELIVERY_MODE,
+    PRIORITY,
+    CORRELATION_ID,
+    REPLY_TO,
+    EXPIRATION,
+    MESSAGE_ID,
+    TIMESTAMP,
+    TYPE,
+    USER_ID,
+    APP_ID,
+    CLUSTER_ID,
+)
+PROPERTY_NAMES: Final[dict[int, str]] = {
+    CONTENT_TYPE: "content_type",
+    CONTENT_ENCODING: "content_encoding",
+    HEADERS: "headers",
+    DELIVERY_MODE: "delivery_mode",
+    PRIORITY: "priority",
+    CORRELATION_ID: "correlation_id",
+    REPLY_TO: "reply_to",
+    EXPIRATION: "expiration",
+    MESSAGE_ID: "message_id",
+    TIMESTAMP: "timestamp",
+    TYPE: "type",
+    USER_ID: "user_id",
+    APP_ID: "app_id",
+    CLUSTER_ID: "cluster_id",
+}
+FLAGS_OFFSET: Final = 12  # of the property flags in the payload
+
+
+@mypyc_attr(acyclic=True)
+class Inspection:
+    """What a broker acts on: None or -1 where a property is absent. `headers` has no length before it."""
+
+    __slots__ = ("expiration", "headers", "persistent", "priority", "reply_to", "user_id")
+
+    def __init__(self) -> None:
+        self.persistent = False
+        self.priority = -1
+        self.expiration: bytes | None = None
+        self.reply_to: bytes | None = None
+        self.user_id: bytes | None = None
+        self.headers: bytes | None = None
+
+
+def inspect(data: bytes, pos: int, end: int) -> Inspection:
+    """Walk the content header whose payload is `data[pos:end]`. Raises MalformedError."""
+    found = Inspection()
+    reader = Reader(data, pos + FLAGS_OFFSET, end)
+    flags = reader.short()
+    for bit in PROPERTIES:
+        if not flags & bit:
+            continue
+        if bit == DELIVERY_MODE:
+            found.persistent = reader.octet() == 2
+        elif bit == PRIORITY:
+            found.priority = reader.octet()
+        elif bit == HEADERS:
+            found.headers = reader.longstr()
+        elif bit == EXPIRATION:
+            found.expiration = reader.shortstr()
+        elif bit == REPLY_TO:
+            found.reply_to = reader.shortstr()
+        elif bit == USER_ID:
+            found.user_id = reader.shortstr()
+        else:
+            _skip(reader, bit)
+    reader.finish()
+    return found
+
+
+def _skip(reader: Reader, bit: int) -> None:
+    if bit == TIMESTAMP:
+        reader.skip(8)
+    elif bit == HEADERS:
+        reader.skip(reader.long())
+    elif bit == DELIVERY_MODE or bit == PRIORITY:
+        reader.skip(1)
+    else:
+        reader.skip(reader.octet())
+
+
+def split(payload: bytes) -> dict[int, bytes]:
+    """Every property of a header's payload as it stands, by its flag. Raises MalformedError."""
+    reader = Reader(payload, FLAGS_OFFSET, len(payload))
+    flags = reader.short()
+    found: dict[int, bytes] = {}
+    for bit in PROPERTIES:
+        if flags & bit:
+            start = reader.pos
+            _skip(reader, bit)
+            found[bit] = payload[start : reader.pos]
+    return found
+
+
+def join(body_size: int, properties: dict[int, bytes]) -> bytes:
+    """A header's payload: the inverse of `split`."""
+    flags = 0
+    parts: list[bytes] = []
+    for bit in PROPERTIES:
+        raw = properties.get(bit)
+        if raw is not None:
+            flags |= bit
+            parts.append(raw)
+    head = CLASS_BASIC.to_bytes(2, "big") + b"\0\0" + body_size.to_bytes(8, "big") + flags.to_bytes(2, "big")
+    return head + b"".join(parts)
+
+
+def flags_of(payload: bytes, pos: int) -> int:
+    """The property flags of the payload that begins at `pos`. Raises MalformedError if it is too short."""
+    if len(payload) < pos + FLAGS_OFFSET + 2:
+        raise MalformedError("content header too short")
+    flags: int = read_i16_be(payload, pos + FLAGS_OFFSET)
+    return flags & 0xFFFF
