@@ -1,0 +1,28 @@
+"""The limits and choices of a node that its cores obey, as plain numbers. `config` fills them from the settings table.
+
+Defaults are RabbitMQ 4.x's, except where amqpd accepts more (`docs/compatibility.md`).
+"""
+
+from __future__ import annotations
+
+HARD_MESSAGE_LIMIT = 536_870_912  # bytes; RabbitMQ's own ceiling for a content
+
+
+class Limits:
+    """Sizes in bytes, times in ms unless the name says seconds. 0 is "no limit" only where a comment says so."""
+
+    def __init__(self) -> None:
+        self.channel_max = 2047  # channels of a connection
+        self.frame_max = 131_072  # largest frame offered in connection.tune
+        self.frame_min = 4096  # smallest frame_max accepted from a client
+        self.initial_frame_max = 8192  # before connection.tune-ok
+        self.heartbeat_s = 60  # offered in connection.tune; 0 is off
+        self.handshake_timeout_ms = 10_000
+        self.max_message_size = 16_777_216
+        self.consumers_per_channel = 0  # 0: no limit
+        self.unsent_max = 1_048_576  # bytes waiting for a client before its consumers pause
+        self.unsent_hard_max = 134_217_728  # bytes waiting for a client before its connection is closed
+        self.route_cache_size = 4096  # routes remembered by a channel
+        self.loopback_users = ["guest"]
+        self.connection_max = 0  # open connections of the node; 0: no limit
+        self.header_max = 1_048_576  # bytes of a content header's properties

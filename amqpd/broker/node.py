@@ -1,0 +1,135 @@
+"""A node's broker: its vhosts, and what they share (time, timers, alarms, limits, exchange types, events).
+
+The way in, for whoever drives it: set the time by `at`, call a connection or `tick`, then `flush`. Nothing here waits.
+
+`now_ms` is a monotonic clock's; `wall_ms` adds what makes it the time of day. Both are the caller's: the broker never
+reads a clock.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker import exchanges
+from amqpd.broker.alarms import Alarms
+from amqpd.broker.events import Events
+from amqpd.broker.exchanges.contract import Registry
+from amqpd.broker.limits import Limits
+from amqpd.broker.ports import Catalogue, Owner
+from amqpd.broker.timers import Timers
+from amqpd.broker.vhost import VHost
+
+if TYPE_CHECKING:
+    from amqpd.broker.deadletter import DeadLetter
+
+DEFAULT_VHOST: Final = "/"
+
+
+class Broker:
+    """One node. `random` returns that many random bytes; `offset_ms` is the time of day minus `now_ms`."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        catalogue: Catalogue,
+        random: Callable[[int], bytes],
+        name: str,
+        exchange_types: Registry | None = None,
+    ) -> None:
+        self.limits: Final = limits
+        self.catalogue: Final = catalogue
+        self.name: Final = name
+        self.exchange_types: Final = exchange_types if exchange_types is not None else exchanges.built_in()
+        self.now_ms = 0
+        self.offset_ms = 0
+        self.timers: Final = Timers()
+        self.alarms: Final = Alarms()
+        self.events: Final = Events(self)
+        self.dead_letters: list[DeadLetter] = []
+        self.touched: list[Owner] = []
+        self.vhosts: Final[dict[str, VHost]] = {}
+        self.connections: Final[dict[Owner, None]] = {}  # those that are open, in the order of their opening
+        self._random: Final = random
+        self.add_vhost(DEFAULT_VHOST)
+
+    # -- time
+
+    def at(self, now_ms: int) -> None:
+        """Tell the time. It never goes backwards."""
+        if now_ms > self.now_ms:
+            self.now_ms = now_ms
+
+    def wall_ms(self) -> int:
+        """The time of day in ms since 1970."""
+        return self.now_ms + self.offset_ms
+
+    def tick(self, now_ms: int) -> None:
+        """Let everything happen that is due."""
+        self.at(now_ms)
+        self.timers.run(self.now_ms)
+
+    # -- the end of a round
+
+    def flush(self) -> None:
+        """Finish what this round began: dead letters first, then one flush for each connection that was touched."""
+        self.settle()
+        while self.touched:
+            touched = self.touched
+            self.touched = []
+            for owner in touched:
+                owner.flush()
+            self.settle()
+
+    def settle(self) -> None:
+        """Publish the dead letters that are waiting, and those that they cause in turn."""
+        while self.dead_letters:
+            letters = self.dead_letters
+            self.dead_letters = []
+            for letter in letters:
+                letter.queue.vhost.publish_dead_letter(letter)
+
+    # -- names
+
+    def unique_name(self, prefix: str) -> str:
+        """`prefix-` and 22 characters that nobody can guess (RabbitMQ: rabbit_guid)."""
+        token = base64.urlsafe_b64encode(self._random(16)).rstrip(b"=")
+        return prefix + "-" + token.decode("ascii")
+
+    # -- connections
+
+    def connection_opened(self, connection: Owner) -> None:
+        """A connection finished its handshake."""
+        self.connections[connection] = None
+
+    def connection_closed(self, connection: Owner) -> None:
+        """A connection that was open has released everything."""
+        self.connections.pop(connection, None)
+
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return len(self.connections)
+
+    # -- vhosts
+
+    def add_vhost(self, name: str) -> VHost:
+        """The vhost `name`, created where it is not there."""
+        existing = self.vhosts.get(name)
+        if existing is not None:
+            return existing
+        created = VHost(self, name)
+        self.vhosts[name] = created
+        self.catalogue.record("declared", created)
+        self.events.vhost_created(name)
+        return created
+
+    def remove_vhost(self, name: str) -> bool:
+        """Delete a vhost with all that is in it; False when there is none."""
+        vhost = self.vhosts.pop(name, None)
+        if vhost is None:
+            return False
+        vhost.close()
+        self.catalogue.record("deleted", vhost)
+        self.events.vhost_deleted(name)
+        return True

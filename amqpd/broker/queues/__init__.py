@@ -1,0 +1,1 @@
+"""Queues: their contract, and the kinds there are."""

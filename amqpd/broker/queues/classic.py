@@ -1,0 +1,298 @@
+"""The classic queue: one node, in memory, FIFO within each priority.
+
+Takes part in everything of `behaviour.md` sections 4, 7, 8, 10, 11 and 14. What limits, TTL, priorities and dead
+letters cost is paid only by queues and messages that use them: an ordinary publish is `publish`, its first branch.
+
+Invariants: a message is ready, unacknowledged, or gone. While consumers wait in the ring and would accept, nothing is
+ready (every operation that could break that ends in `dispatch`). `ready_bytes` counts the bodies of ready messages.
+Dead letters are handed to the broker, which publishes them after the current operation: nothing here recurses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker import deadletter
+from amqpd.broker.consumers import Consumer, Consumers
+from amqpd.broker.message import Message, Unacked
+from amqpd.broker.queues.contract import Fetched, Queue
+from amqpd.broker.queues.ready import ReadyList
+from amqpd.broker.queues.settings import Settings
+from amqpd.broker.timers import Timer
+from amqpd.errors import access_refused
+from amqpd.wire.tables import Table
+
+if TYPE_CHECKING:
+    from amqpd.broker.ports import Owner
+    from amqpd.broker.vhost import VHost
+
+
+class ExpiryTimer(Timer):
+    """Due when the first message at a head expires."""
+
+    def __init__(self, queue: ClassicQueue) -> None:
+        super().__init__()
+        self.queue: Final = queue
+
+    def fire(self, now_ms: int) -> None:
+        self.queue.expire()
+
+
+class UnusedTimer(Timer):
+    """Due when the queue was not used for its x-expires."""
+
+    def __init__(self, queue: ClassicQueue) -> None:
+        super().__init__()
+        self.queue: Final = queue
+
+    def fire(self, now_ms: int) -> None:
+        self.queue.vhost.remove_queue(self.queue)
+
+
+class ClassicQueue(Queue):
+    """A classic queue. Messages are published, fetched and dispatched at `vhost.broker.now_ms`."""
+
+    def __init__(
+        self, vhost: VHost, name: str, durable: bool, auto_delete: bool, arguments: Table, owner: Owner | None
+    ) -> None:
+        super().__init__(vhost, name, durable, auto_delete, arguments, owner)
+        settings = Settings(arguments)
+        self.settings: Final = settings
+        self.consumers: Final = Consumers(settings.single_active_consumer)
+        self.levels: Final = [ReadyList() for _ in range(settings.max_priority + 1)]
+        self.ready: Final = self.levels[0]  # the only level of a queue without priorities
+        self.ready_messages = 0
+        self.ready_bytes = 0
+        self.unacked_messages = 0
+        self.plain: Final = not settings.limited and settings.message_ttl_ms < 0 and settings.max_priority == 0
+        self.expiring = settings.message_ttl_ms >= 0
+        self.ack_timeout_ms = settings.consumer_timeout_ms
+        self._expiry: Final = ExpiryTimer(self)
+        self._unused: Final = UnusedTimer(self)
+        self.touch()
+
+    def ready_count(self) -> int:
+        return self.ready_messages
+
+    def consumer_count(self) -> int:
+        return len(self.consumers.all)
+
+    # -- messages come
+
+    def publish(self, message: Message) -> bool:
+        if not self.plain or message.expiration_ms >= 0:
+            return self._publish_checked(message)
+        if self.ready_messages == 0:
+            consumer = self.consumers.take()
+            if consumer is not None:
+                self._hand_over(consumer, message, self.ready.pass_by(), False)
+                return True
+        self.ready.append(message)
+        self.ready_messages += 1
+        self.ready_bytes += message.size
+        return True
+
+    def _publish_checked(self, message: Message) -> bool:
+        settings = self.settings
+        if settings.overflow != "drop-head" and self._overflows(1, message.size):
+            if settings.overflow == "reject-publish-dlx":
+                self._dead_letter(message, deadletter.MAXLEN)
+            return False
+        level = self._level_of(message)
+        if self.ready_messages == 0:
+            consumer = self.consumers.take()
+            if consumer is not None:
+                self._hand_over(consumer, message, level.pass_by(), False)
+                return True
+        if message.expiration_ms >= 0:
+            self.expiring = True
+        level.append(message)
+        self.ready_messages += 1
+        self.ready_bytes += message.size
+        self._shorten()
+        self.expire()
+        return True
+
+    def _overflows(self, messages: int, size: int) -> bool:
+        settings = self.settings
+        if 0 <= settings.max_length < self.ready_messages + messages:
+            return True
+        return 0 <= settings.max_length_bytes < self.ready_bytes + size
+
+    def _shorten(self) -> None:
+        """Drop from the head until the queue keeps its length (x-overflow drop-head)."""
+        if self.settings.overflow != "drop-head":
+            return
+        while self.ready_messages and self._overflows(0, 0):
+            self._dead_letter(self._pop(self._head_level()), deadletter.MAXLEN)
+
+    # -- time passes
+
+    def expire(self) -> None:
+        """Let the heads that are past their time go, and see to it that the next one is not missed."""
+        if not self.expiring:
+            return
+        now_ms = self.vhost.broker.now_ms
+        next_ms = -1
+        for level in self.levels:
+            while len(level):
+                due_ms = self._deadline(level.peek())
+                if due_ms < 0 or due_ms > now_ms:
+                    if due_ms >= 0 and (next_ms < 0 or due_ms < next_ms):
+                        next_ms = due_ms
+                    break
+                self._dead_letter(self._pop(level), deadletter.EXPIRED)
+        timers = self.vhost.broker.timers
+        if next_ms < 0:
+            timers.cancel(self._expiry)
+        else:
+            timers.schedule(self._expiry, next_ms)
+
+    def _deadline(self, message: Message) -> int:
+        """When `message` expires in this queue (ms), or -1: the lesser of its own and the queue's time to live."""
+        ttl_ms = self.settings.message_ttl_ms
+        if message.expiration_ms >= 0 and (ttl_ms < 0 or message.expiration_ms < ttl_ms):
+            ttl_ms = message.expiration_ms
+        return message.arrived_ms + ttl_ms if ttl_ms >= 0 else -1
+
+    def touch(self) -> None:
+        if self.settings.expires_ms < 0:
+            return
+        broker = self.vhost.broker
+        if self.consumers.all:
+            broker.timers.cancel(self._unused)
+        else:
+            broker.timers.schedule(self._unused, broker.now_ms + self.settings.expires_ms)
+
+    # -- messages go
+
+    def dispatch(self) -> None:
+        if self.expiring:
+            self.expire()
+        while self.ready_messages:
+            consumer = self.consumers.take()
+            if consumer is None:
+                break
+            level = self._head_level()
+            message = self._pop(level)
+            self._hand_over(consumer, message, level.position, level.redelivered)
+            if self.expiring:
+                self.expire()
+
+    def _hand_over(self, consumer: Consumer, message: Message, position: int, redelivered: bool) -> None:
+        if not consumer.no_ack:
+            self.unacked_messages += 1
+        consumer.sink.deliver(consumer, message, position, redelivered)
+
+    def fetch(self, keep: bool) -> Fetched | None:
+        self.touch()
+        self.expire()
+        if not self.ready_messages:
+            return None
+        level = self._head_level()
+        message = self._pop(level)
+        fetched = Fetched(message, level.position, level.redelivered, self.ready_messages)
+        if keep:
+            self.unacked_messages += 1
+        self.expire()
+        return fetched
+
+    def _head_level(self) -> ReadyList:
+        """The highest priority that has a message; something is ready."""
+        if len(self.levels) == 1:
+            return self.ready
+        for level in reversed(self.levels):
+            if len(level):
+                return level
+        return self.ready
+
+    def _level_of(self, message: Message) -> ReadyList:
+        highest = len(self.levels) - 1
+        priority = message.priority
+        if priority <= 0 or highest == 0:
+            return self.ready
+        return self.levels[priority if priority < highest else highest]
+
+    def _pop(self, level: ReadyList) -> Message:
+        message = level.pop()
+        self.ready_messages -= 1
+        self.ready_bytes -= message.size
+        return message
+
+    # -- deliveries are settled
+
+    def acknowledge(self, unacked: Unacked) -> None:
+        self.unacked_messages -= 1
+
+    def requeue(self, unacked: Unacked) -> None:
+        self.unacked_messages -= 1
+        if self.deleted:
+            return
+        message = unacked.message
+        self._level_of(message).put_back(unacked.position, message)
+        self.ready_messages += 1
+        self.ready_bytes += message.size
+        self._shorten()
+
+    def reject(self, unacked: Unacked) -> None:
+        self.unacked_messages -= 1
+        if not self.deleted:
+            self._dead_letter(unacked.message, deadletter.REJECTED)
+
+    def _dead_letter(self, message: Message, reason: str) -> None:
+        exchange = self.settings.dead_letter_exchange
+        if exchange is not None:
+            letter = deadletter.DeadLetter(self, message, reason, exchange, self.settings.dead_letter_routing_key)
+            self.vhost.broker.dead_letters.append(letter)
+
+    # -- consumers
+
+    def consume(self, consumer: Consumer) -> None:
+        consumers = self.consumers
+        taken = consumers.exclusive or (consumer.exclusive and (len(consumers) > 0 or consumers.single_active))
+        if taken:
+            raise access_refused(f"{self.described()} in exclusive use")
+        consumers.add(consumer)
+        self.touch()
+
+    def cancel(self, consumer: Consumer) -> None:
+        if consumer.cancelled:
+            return
+        self.consumers.remove(consumer)
+        if self.auto_delete and not self.consumers.all:
+            self.vhost.remove_queue(self)
+            return
+        self.touch()
+        self.dispatch()
+
+    def wake(self, consumer: Consumer) -> None:
+        self.consumers.wake(consumer)
+        if self.ready_messages:
+            self.dispatch()
+
+    # -- the whole queue
+
+    def purge(self) -> int:
+        self.expire()
+        count = self.ready_messages
+        for level in self.levels:
+            level.clear()
+        self.ready_messages = 0
+        self.ready_bytes = 0
+        self.expire()
+        return count
+
+    def close(self) -> int:
+        self.deleted = True
+        timers = self.vhost.broker.timers
+        count = self.purge()
+        timers.cancel(self._unused)
+        timers.cancel(self._expiry)
+        for consumer in list(self.consumers.all):
+            self.consumers.remove(consumer)
+            consumer.sink.consumer_cancelled(consumer)
+        return count
+
+    def waiting_messages(self) -> list[Message]:
+        """The ready messages in the order in which they would be delivered; for inspection."""
+        return [message for level in reversed(self.levels) for message in level.messages()]

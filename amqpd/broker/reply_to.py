@@ -1,0 +1,78 @@
+"""Direct reply-to: a reply goes straight to the channel that asked, without a queue in between.
+
+A consumer of `amq.rabbitmq.reply-to` gets a name of its own, which stands in the reply_to of its requests; publishing
+to that name through the default exchange delivers at once or, where the consumer is gone, nowhere. Source: RabbitMQ,
+direct-reply-to.md and rabbit_volatile_queue; `behaviour.md` section 15.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.message import Message
+from amqpd.broker.queues.contract import Queue
+
+if TYPE_CHECKING:
+    from amqpd.broker.consumers import Consumer
+    from amqpd.broker.message import Unacked
+    from amqpd.broker.queues.contract import Fetched
+    from amqpd.broker.vhost import VHost
+
+PSEUDO_QUEUE: Final = "amq.rabbitmq.reply-to"
+PREFIX: Final = PSEUDO_QUEUE + "."
+
+
+class ReplyQueue(Queue):
+    """The name of one reply consumer. Holds nothing: what is published is delivered at once."""
+
+    volatile = True
+
+    def __init__(self, vhost: VHost, name: str) -> None:
+        super().__init__(vhost, name, False, False, [], None)
+        self.consumer: Consumer | None = None
+
+    def ready_count(self) -> int:
+        return 0
+
+    def consumer_count(self) -> int:
+        return 1 if self.consumer is not None else 0
+
+    def publish(self, message: Message) -> bool:
+        consumer = self.consumer
+        if consumer is not None:
+            consumer.sink.deliver(consumer, message, 0, False)
+        return True
+
+    def consume(self, consumer: Consumer) -> None:
+        self.consumer = consumer
+
+    def cancel(self, consumer: Consumer) -> None:
+        self.consumer = None
+        self.vhost.forget_reply_queue(self)
+
+    def wake(self, consumer: Consumer) -> None:
+        """Nothing waits here."""
+
+    def dispatch(self) -> None:
+        """Nothing waits here."""
+
+    def fetch(self, keep: bool) -> Fetched | None:
+        return None
+
+    def acknowledge(self, unacked: Unacked) -> None:
+        """Reply consumers take without acknowledging."""
+
+    def requeue(self, unacked: Unacked) -> None:
+        """Reply consumers take without acknowledging."""
+
+    def reject(self, unacked: Unacked) -> None:
+        """Reply consumers take without acknowledging."""
+
+    def purge(self) -> int:
+        return 0
+
+    def touch(self) -> None:
+        """It lives as long as its consumer."""
+
+    def close(self) -> int:
+        return 0

@@ -1,0 +1,340 @@
+"""A virtual host: names to exchanges and queues; declare, delete, bind, and the way of a dead letter.
+
+Checks what RabbitMQ checks, in its order and with its texts. Does not check permissions (the protocol does, before it
+calls) and does not speak AMQP. Everything here is control plane; what a message's way needs of it is `route`.
+
+`version` grows with every change of the topology: whoever caches a route compares it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker import arguments as names
+from amqpd.broker import deadletter
+from amqpd.broker.message import Message
+from amqpd.broker.queues.classic import ClassicQueue
+from amqpd.broker.reply_to import PREFIX, ReplyQueue
+from amqpd.broker.routing import Binding, Destination, Exchange, Router, described_exchange, described_queue
+from amqpd.errors import access_refused, not_found, not_implemented, precondition_failed, resource_locked
+from amqpd.wire import tables
+from amqpd.wire.tables import Table, lookup
+
+if TYPE_CHECKING:
+    from amqpd.broker.node import Broker
+    from amqpd.broker.ports import Owner
+    from amqpd.broker.queues.contract import Queue
+
+log = logging.getLogger("amqpd.vhost")
+
+ALTERNATE_EXCHANGE: Final = "alternate-exchange"
+TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
+_PREDECLARED: Final = (
+    ("", "direct", False),
+    ("amq.direct", "direct", False),
+    ("amq.fanout", "fanout", False),
+    ("amq.headers", "headers", False),
+    ("amq.match", "headers", False),
+    (TRACE_EXCHANGE, "topic", True),
+    ("amq.topic", "topic", False),
+)
+
+
+class VHost:
+    """One virtual host. `tracing` is on while its firehose is."""
+
+    def __init__(self, broker: Broker, name: str) -> None:
+        self.broker: Final = broker
+        self.name: Final = name
+        self.exchanges: Final[dict[str, Exchange]] = {}
+        self.queues: Final[dict[str, Queue]] = {}
+        self.reply_queues: Final[dict[str, ReplyQueue]] = {}
+        self.version = 0
+        self.tracing = False
+        self._cycles_seen: Final[set[tuple[str, str]]] = set()
+        for exchange, type_name, internal in _PREDECLARED:
+            self._create_exchange(exchange, type_name, True, False, internal, [])
+
+    # -- exchanges
+
+    def exchange(self, name: str) -> Exchange:
+        """The exchange `name`. Raises 404."""
+        found = self.exchanges.get(name)
+        if found is None:
+            raise not_found(f"no {described_exchange(name, self.name)}")
+        return found
+
+    def declare_exchange(
+        self, name: str, type_name: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+    ) -> Exchange:
+        """Create an exchange, or check that the one there is equivalent. Raises 403, 406."""
+        existing = self.exchanges.get(name)
+        if existing is None:
+            check_reserved("exchange", name)
+            created = self._create_exchange(name, type_name, durable, auto_delete, internal, arguments)
+            self._record("declared", created)
+            self.broker.events.exchange_created(created)
+            return created
+        self.broker.exchange_types.create(type_name, arguments)
+        subject = existing.described()
+        if existing.type_name != type_name:
+            raise names.inequivalent("type", subject, f"'{type_name}'", f"'{existing.type_name}'")
+        self._check_flag("durable", subject, durable, existing.durable)
+        self._check_flag("auto_delete", subject, auto_delete, existing.auto_delete)
+        self._check_flag("internal", subject, internal, existing.internal)
+        names.assert_equivalent(existing.arguments, arguments, (ALTERNATE_EXCHANGE,), subject)
+        return existing
+
+    def _create_exchange(
+        self, name: str, type_name: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+    ) -> Exchange:
+        index = self.broker.exchange_types.create(type_name, arguments)
+        subject = described_exchange(name, self.name)
+        alternate = self._exchange_argument(arguments, ALTERNATE_EXCHANGE, subject)
+        created = Exchange(self, name, type_name, index, durable, auto_delete, internal, arguments, alternate)
+        self.exchanges[name] = created
+        self.version += 1
+        return created
+
+    def declare_system_exchange(self, name: str) -> None:
+        """Create one of the broker's own topic exchanges, which only it publishes to, where it is not there yet."""
+        if name not in self.exchanges:
+            self._create_exchange(name, "topic", True, False, True, [])
+
+    def delete_exchange(self, name: str, if_unused: bool) -> None:
+        """Delete an exchange; nothing happens if it is not there. Raises 403, 406."""
+        exchange = self.exchanges.get(name)
+        if name.startswith("amq."):
+            raise access_refused(f"deletion of system {described_exchange(name, self.name)} not allowed")
+        if exchange is None:
+            return
+        if if_unused and exchange.outgoing:
+            raise precondition_failed(f"{exchange.described()} in use")
+        self._delete_exchanges([exchange])
+
+    def _delete_exchanges(self, doomed: list[Exchange]) -> None:
+        """Delete exchanges, and the auto-delete ones that lose their last binding by that, and so on."""
+        while doomed:
+            exchange = doomed.pop()
+            if self.exchanges.get(exchange.name) is not exchange:
+                continue
+            del self.exchanges[exchange.name]
+            self.version += 1
+            for binding in list(exchange.outgoing):
+                self._disconnect(binding)
+            for binding in list(exchange.incoming.values()):
+                self._disconnect(binding)
+                if self._abandoned(binding.source):
+                    doomed.append(binding.source)
+            self._record("deleted", exchange)
+            self.broker.events.exchange_deleted(exchange)
+
+    def _abandoned(self, exchange: Exchange) -> bool:
+        return exchange.auto_delete and not exchange.outgoing
+
+    # -- bindings
+
+    def bind(self, source_name: str, destination: Destination, key: str, arguments: Table) -> None:
+        """Bind; nothing happens if the binding is there. Raises 404, 406."""
+        source = self.exchange(source_name)
+        binding = Binding(source, destination, key, arguments)
+        source.index.validate_binding(binding)
+        if binding.identity in destination.incoming:
+            return
+        source.connect(binding)
+        self.version += 1
+        self._record("declared", binding)
+        self.broker.events.binding_created(binding)
+
+    def is_bound(self, source_name: str, destination: Destination, key: str, arguments: Table) -> bool:
+        """Whether there is such a binding."""
+        source = self.exchanges.get(source_name)
+        return source is not None and Binding(source, destination, key, arguments).identity in destination.incoming
+
+    def unbind(self, source_name: str, destination: Destination | None, key: str, arguments: Table) -> None:
+        """Unbind; nothing happens if there is no such binding, source or destination."""
+        source = self.exchanges.get(source_name)
+        if source is None or destination is None:
+            return
+        binding = destination.incoming.get(Binding(source, destination, key, arguments).identity)
+        if binding is None:
+            return
+        self._disconnect(binding)
+        if self._abandoned(source):
+            self._delete_exchanges([source])
+
+    def _disconnect(self, binding: Binding) -> None:
+        binding.source.disconnect(binding)
+        self.version += 1
+        self._record("deleted", binding)
+        self.broker.events.binding_deleted(binding)
+
+    # -- queues
+
+    def queue(self, name: str, owner: Owner) -> Queue:
+        """The queue `name`, for a connection that wants to use it. Raises 404, 405."""
+        found = self.queue_for(name)
+        if found is None:
+            raise not_found(f"no {described_queue(name, self.name)}")
+        check_owner(found, owner)
+        return found
+
+    def queue_for(self, name: str) -> Queue | None:
+        """The queue of that name, a reply consumer's included."""
+        found = self.queues.get(name)
+        if found is None and name.startswith(PREFIX):
+            return self.reply_queues.get(name)
+        return found
+
+    def declare_queue(
+        self, name: str, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table, owner: Owner
+    ) -> Queue:
+        """Create a queue, or check that the one there is equivalent. Raises 403, 405, 406, 540."""
+        arguments = [pair for pair in arguments if pair[0] != names.NAME_PREFIX]
+        subject = described_queue(name, self.name)
+        durable = durable and not exclusive
+        existing = self.queues.get(name)
+        if existing is not None:
+            self._check_equivalent(existing, durable, exclusive, auto_delete, arguments, owner)
+            existing.touch()
+            return existing
+        self._exchange_argument(arguments, names.DEAD_LETTER_EXCHANGE, subject)
+        kind = names.queue_type(arguments, subject)
+        if kind != "classic":
+            raise not_implemented(f"{kind} queues are not supported by this node yet: cannot declare {subject}")
+        names.check_classic(arguments, subject)
+        created = ClassicQueue(self, name, durable, auto_delete, arguments, owner if exclusive else None)
+        self.queues[name] = created
+        if exclusive:
+            owner.owned[name] = created
+        self.version += 1
+        self._record("declared", created)
+        self.broker.events.queue_created(created)
+        return created
+
+    def _check_equivalent(
+        self, queue: Queue, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table, owner: Owner
+    ) -> None:
+        check_owner(queue, owner)
+        if exclusive != (queue.owner is not None):
+            raise locked(queue)
+        subject = queue.described()
+        self._check_flag("durable", subject, durable, queue.durable)
+        self._check_flag("auto_delete", subject, auto_delete, queue.auto_delete)
+        names.assert_equivalent(queue.arguments, arguments, names.EQUIVALENCE, subject)
+
+    def delete_queue(self, queue: Queue, if_unused: bool, if_empty: bool) -> int:
+        """Delete a queue; returns how many messages were ready. Raises 406."""
+        if if_empty and queue.ready_count():
+            raise precondition_failed(f"{queue.described()} not empty")
+        if if_unused and queue.consumer_count():
+            raise precondition_failed(f"{queue.described()} in use")
+        return self.remove_queue(queue)
+
+    def remove_queue(self, queue: Queue) -> int:
+        """Delete a queue whatever its state; returns how many messages were ready."""
+        if queue.deleted:
+            return 0
+        del self.queues[queue.name]
+        if queue.owner is not None:
+            queue.owner.owned.pop(queue.name, None)
+        self.version += 1
+        doomed: list[Exchange] = []
+        for binding in list(queue.incoming.values()):
+            self._disconnect(binding)
+            if self._abandoned(binding.source):
+                doomed.append(binding.source)
+        count = queue.close()
+        self._delete_exchanges(doomed)
+        self._record("deleted", queue)
+        self.broker.events.queue_deleted(queue)
+        return count
+
+    # -- reply consumers
+
+    def create_reply_queue(self, name: str) -> ReplyQueue:
+        """The pseudo-queue of a new reply consumer."""
+        created = ReplyQueue(self, name)
+        self.reply_queues[name] = created
+        return created
+
+    def forget_reply_queue(self, queue: ReplyQueue) -> None:
+        """Its consumer is gone."""
+        self.reply_queues.pop(queue.name, None)
+
+    # -- messages
+
+    def route(self, exchange: Exchange, keys: list[str], message: Message | None) -> Router:
+        """Walk from `exchange`; the answer's `queues` take the message, `keyed` says whether that may be cached."""
+        router = Router(self, keys, message)
+        router.walk(exchange)
+        return router
+
+    def publish_dead_letter(self, letter: deadletter.DeadLetter) -> None:
+        """Send a dead letter on its way. Without its exchange it is gone; targets that close a cycle are left out."""
+        exchange = self.exchanges.get(letter.exchange)
+        if exchange is None:
+            return
+        message = deadletter.dead_message(letter, self.broker.wall_ms())
+        assert message.annotations is not None
+        for queue in self.route(exchange, message.keys, message).queues:
+            if letter.reason != deadletter.REJECTED and deadletter.is_cycle(message.annotations.deaths, queue.name):
+                self._warn_of_cycle(letter.queue.name, queue.name)
+                continue
+            queue.publish(message)
+
+    def _warn_of_cycle(self, source: str, target: str) -> None:
+        cycle = (source, target)
+        if cycle not in self._cycles_seen and len(self._cycles_seen) < 1000:
+            self._cycles_seen.add(cycle)
+            log.warning(
+                "message dropped: dead-lettering from queue '%s' to queue '%s' in vhost '%s' closes a cycle",
+                source,
+                target,
+                self.name,
+            )
+
+    # -- the whole vhost
+
+    def close(self) -> None:
+        """The vhost is deleted: its queues and their consumers go."""
+        for queue in list(self.queues.values()):
+            self.remove_queue(queue)
+
+    def _record(self, action: str, subject: Destination | Binding) -> None:
+        if subject.durable:
+            self.broker.catalogue.record(action, subject)
+
+    def _check_flag(self, name: str, subject: str, received: bool, current: bool) -> None:
+        if received != current:
+            raise names.inequivalent(name, subject, f"'{str(received).lower()}'", f"'{str(current).lower()}'")
+
+    def _exchange_argument(self, arguments: Table, name: str, subject: str) -> str | None:
+        """An argument that names an exchange. Raises 406 for another type of value."""
+        field = lookup(arguments, name)
+        if field is None:
+            return None
+        if field.kind != tables.LONGSTR:
+            raise precondition_failed(f"invalid type '{field.type_name}' for arg '{name}' in {subject}")
+        return field.text()
+
+
+def check_reserved(kind: str, name: str) -> None:
+    """Refuse to create what only the broker may. Raises 403."""
+    if name.startswith("amq."):
+        raise access_refused(f"{kind} name '{name}' contains reserved prefix 'amq.*'")
+
+
+def check_owner(queue: Queue, owner: Owner) -> None:
+    """Refuse another connection's exclusive queue. Raises 405."""
+    if queue.owner is not None and queue.owner is not owner:
+        raise locked(queue)
+
+
+def locked(queue: Queue) -> Exception:
+    """The 405 of an exclusive queue."""
+    return resource_locked(
+        f"cannot obtain exclusive access to locked {queue.described()}. It could be originally declared on another "
+        "connection or the exclusive property value does not match that of the original declaration."
+    )
