@@ -1,0 +1,450 @@
+"""One connection: the walk over incoming frames, the channel table, and how it ends.
+
+`feed` parses every complete frame it is given, without waiting, and leaves answers in `out`; `flush` hands them to the
+transport, once at the end of a round. Its states stand in `states`, negotiation in `handshake`, what happens on a channel in `channel`.
+
+`paused` stops the walk between two frames: the connection publishes while an alarm is on, or waits for a definition to
+be stored. What was not parsed stays in `_rest`, which is less than a read and a frame.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.ports import Owner
+from amqpd.broker.timers import Timer
+from amqpd.errors import (
+    CONNECTION_FORCED,
+    INTERNAL_ERROR,
+    ChannelError,
+    ConnectionFault,
+    FrameFault,
+    HandshakeFailure,
+    MalformedError,
+    not_allowed,
+)
+from amqpd.protocol import faults, handshake
+from amqpd.protocol.channel import Channel
+from amqpd.protocol.heartbeat import Heartbeat
+from amqpd.protocol.states import (
+    AWAIT_HEADER,
+    AWAIT_OPEN,
+    CLOSED,
+    CLOSING,
+    REFUSED,
+    RUNNING,
+    STATE_NAMES,
+)
+from amqpd.wire import methods
+from amqpd.wire.frames import BODY, END, HEADER, HEARTBEAT, METHOD, OVERHEAD, write_frame
+from amqpd.wire.primitives import BytesWriter, Reader, read_i16_be, read_i32_be
+from amqpd.wire.tables import Table
+
+if TYPE_CHECKING:
+    from amqpd.broker.node import Broker
+    from amqpd.broker.ports import Authenticator, Transport, User
+    from amqpd.broker.vhost import VHost
+
+log = logging.getLogger("amqpd.connection")
+
+_CLOSE_WAIT_MS: Final = 30_000
+_TOLERANCE: Final = 8  # bytes by which a payload may exceed frame_max - 8, as in RabbitMQ
+
+
+class Deadline(Timer):
+    """Ends the connection when a peer does not do what it must: finish the handshake, or close the socket."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self.connection: Final = connection
+
+    def fire(self, now_ms: int) -> None:
+        self.connection.give_up()
+
+
+class Connection(Owner):
+    """A client's connection. `name` is for people: `peer -> local`; `out` collects what is to be sent."""
+
+    def __init__(
+        self, broker: Broker, authenticator: Authenticator, transport: Transport, name: str, from_loopback: bool
+    ) -> None:
+        super().__init__()
+        self.broker: Final = broker
+        self.authenticator: Final = authenticator
+        self.transport: Final = transport
+        self.name: Final = name
+        self.from_loopback: Final = from_loopback
+        self.out = BytesWriter()
+        self.unsent = 0  # bytes the transport has taken from `out` and not yet sent
+        self.congested = False  # some consumer was refused because too much is unsent
+        self.dirty = False
+        self.state = AWAIT_HEADER
+        self.paused = False
+        self.blocked = False
+        self.user: User | None = None
+        self.vhost: VHost | None = None
+        self.client_properties: Table = []
+        self.capabilities: dict[str, bool] = {}
+        self.channels: Final[dict[int, Channel]] = {}
+        self.confirming: list[Channel] = []  # channels with confirms to write at the end of the round
+        self.frame_max = broker.limits.initial_frame_max
+        self.channel_max = broker.limits.channel_max
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.method = 0  # the method that is being acted on, for the close that it may cause
+        self._rest = b""
+        self._next = 0  # where the walk goes on after a fault
+        self._feeding = False
+        self._current: Channel | None = None
+        self._withheld: bytes | None = None
+        self._heartbeat: Final = Heartbeat(self)
+        self._deadline: Final = Deadline(self)
+        broker.timers.schedule(self._deadline, broker.now_ms + broker.limits.handshake_timeout_ms)
+
+    # -- bytes come in
+
+    def feed(self, data: bytes, now_ms: int) -> None:
+        """Act on every complete frame in what has arrived. `data` may be empty, after a pause."""
+        self.broker.at(now_ms)
+        self.bytes_received += len(data)
+        if self._rest:
+            data = self._rest + data
+        pos = 0
+        self._feeding = True
+        if self.state == AWAIT_HEADER:
+            pos = handshake.protocol_header(self, data)
+        while self.state != CLOSED and not self.paused:
+            try:
+                pos = self._walk(data, pos)
+                break
+            except ChannelError as error:
+                pos = self._next
+                self._channel_fault(error)
+            except ConnectionFault as error:
+                pos = self._next
+                self.fail(error)
+            except HandshakeFailure as error:
+                handshake.refuse(self, str(error))
+                break
+        self._feeding = False
+        self._rest = data[pos:] if pos < len(data) and self.state < CLOSED else b""
+        if self.confirming:
+            self._flush_confirms()
+
+    def _walk(self, data: bytes, pos: int) -> int:
+        """Act on frames from `pos`; returns where the first incomplete one begins."""
+        end = len(data)
+        largest = self.frame_max
+        while end - pos >= OVERHEAD and not self.paused:
+            size: int = read_i32_be(data, pos + 3)
+            after = pos + size + OVERHEAD
+            if size < 0 or size > largest:
+                self._next = end
+                raise faults.frame_too_large(data[pos], size & 0xFFFF_FFFF, largest - _TOLERANCE)
+            if after > end:
+                return pos
+            self._next = after
+            kind = data[pos]
+            if data[after - 1] != END:
+                raise faults.bad_end(kind, data[pos + 7 : after - 1], data[after - 1])
+            number: int = read_i16_be(data, pos + 1)
+            channel = self._current
+            if channel is None or channel.number != number:
+                number &= 0xFFFF
+                channel = self.channels.get(number)
+                if channel is None or self.state != RUNNING:
+                    self._other_frame(kind, number, data, pos, after)
+                    largest = self.frame_max
+                    pos = after
+                    continue
+                self._current = channel
+            if kind == METHOD:
+                pos = channel.on_method(data, pos, after, end)
+            elif kind == BODY:
+                channel.on_body(data, pos, after)
+                pos = after
+            elif kind == HEADER:
+                channel.on_header(data, pos, after)
+                pos = after
+            else:
+                self._strange_frame(kind, number, data[pos + 7 : after - 1])
+        return pos
+
+    def _other_frame(self, kind: int, number: int, data: bytes, pos: int, after: int) -> None:
+        """A frame that is not for an open channel: channel 0, a channel to be opened, or any while not running."""
+        if self.state == REFUSED or self.state == CLOSED:
+            return
+        payload = data[pos + 7 : after - 1]
+        if number == 0 and kind == METHOD:
+            self._connection_method(payload)
+        elif self.state == CLOSING:
+            return
+        elif number == 0 and kind == HEARTBEAT:
+            if payload:
+                raise faults.unknown_frame(kind, payload)
+        elif self.state < AWAIT_OPEN:
+            raise HandshakeFailure(f"{faults.described_frame(kind, payload)} in state {STATE_NAMES[self.state]}")
+        elif number == 0 or self.state != RUNNING or kind not in (METHOD, HEADER, BODY):
+            self._strange_frame(kind, number, payload)
+        elif kind != METHOD:
+            raise faults.expected_method()
+        else:
+            self._method_on_closed_channel(number, payload)
+
+    def _strange_frame(self, kind: int, number: int, payload: bytes) -> None:
+        if kind in (METHOD, HEADER, BODY, HEARTBEAT):
+            raise faults.unexpected_frame(kind, payload)
+        raise faults.unknown_frame(kind, payload)
+
+    def _method_on_closed_channel(self, number: int, payload: bytes) -> None:
+        if len(payload) < 4:
+            raise faults.unknown_frame(METHOD, payload)
+        method: int = read_i32_be(payload, 0)
+        self.method = method
+        if method == methods.CHANNEL_OPEN:
+            self._open_channel(number)
+        elif method not in (methods.CHANNEL_CLOSE, methods.CHANNEL_CLOSE_OK):
+            if method not in methods.NAMES:
+                raise faults.unimplemented()
+            raise faults.channel_error("expected 'channel.open'")
+
+    def _connection_method(self, payload: bytes) -> None:
+        if len(payload) < 4:
+            raise faults.unknown_frame(METHOD, payload)
+        method: int = read_i32_be(payload, 0)
+        self.method = method
+        try:
+            handshake.connection_method(self, method, Reader(payload, 4, len(payload)))
+        except MalformedError as error:
+            if self.state < AWAIT_OPEN:
+                raise HandshakeFailure(f"{methods.NAMES.get(method, 'method')} is malformed") from None
+            raise faults.cannot_decode(payload[4:], error) from None
+
+    # -- channels
+
+    def _open_channel(self, number: int) -> None:
+        open_channels = len(self.channels)
+        if open_channels >= self.channel_max:
+            self.method = 0
+            raise not_allowed(
+                f"number of channels opened ({open_channels}) has reached the negotiated channel_max "
+                f"({self.channel_max})"
+            )
+        assert self.vhost is not None and self.user is not None
+        self.channels[number] = Channel(self, self.vhost, self.user, number)
+        self.send(number, methods.CHANNEL_OPEN_OK_PAYLOAD)
+
+    def forget_channel(self, channel: Channel) -> None:
+        """Its number is free again."""
+        self.channels.pop(channel.number, None)
+        if self._current is channel:
+            self._current = None
+
+    def resume_at(self, pos: int) -> None:
+        """Where the walk goes on should the current frame's work raise."""
+        self._next = pos
+
+    def _channel_fault(self, error: ChannelError) -> None:
+        """A soft error: it closes the channel on which the current frame arrived."""
+        channel = self._current
+        if channel is None:
+            self.fail(ConnectionFault(INTERNAL_ERROR, error.text))
+        else:
+            channel.fail(error, self.method)
+
+    def log_fields(self, channel: int) -> dict[str, object]:
+        """What a log line names: connection, channel, vhost and user."""
+        return {
+            "connection": self.name,
+            "channel": channel,
+            "vhost": self.vhost.name if self.vhost is not None else "",
+            "user": self.user.name if self.user is not None else "",
+        }
+
+    # -- bytes go out
+
+    def send(self, channel: int, payload: bytes) -> None:
+        """Write a method frame."""
+        self.touch()
+        write_frame(self.out, METHOD, channel, payload)
+
+    def reply(self, channel: int, payload: bytes) -> None:
+        """Write the answer of a method that changed definitions: once these are stored, and reading stops till then."""
+        if self.broker.catalogue.settle(self._definitions_stored):
+            if payload:
+                self.send(channel, payload)
+            return
+        out = BytesWriter()
+        if payload:
+            write_frame(out, METHOD, channel, payload)
+        self._withheld = out.getvalue()
+        self.paused = True
+
+    def _definitions_stored(self) -> None:
+        withheld = self._withheld
+        self._withheld = None
+        if withheld is None or self.state == CLOSED:
+            return
+        self.touch()
+        self.out.write(withheld)
+        self._go_on()
+
+    def touch(self) -> None:
+        """There is something to send at the end of the round."""
+        if not self.dirty:
+            self.dirty = True
+            self.broker.touched.append(self)
+
+    def flush(self) -> None:
+        self.dirty = False
+        if self.confirming:
+            self._flush_confirms()
+        self.transport.flush()
+
+    def take_output(self) -> bytes:
+        """What is to be sent; the buffer is empty afterwards. The transport counts it as sent or in `unsent`."""
+        data = self.out.getvalue()
+        self.out = BytesWriter()
+        self.bytes_sent += len(data)
+        return data
+
+    def _flush_confirms(self) -> None:
+        self.touch()
+        for channel in self.confirming:
+            channel.flush_confirms()
+        self.confirming.clear()
+
+    def drained(self, now_ms: int) -> None:
+        """The transport has sent everything: consumers that were refused for that get their messages."""
+        self.broker.at(now_ms)
+        if not self.congested:
+            return
+        self.congested = False
+        for channel in list(self.channels.values()):
+            channel.wake_consumers()
+
+    # -- alarms and pauses
+
+    def published(self) -> None:
+        """A message was published while an alarm is on: read nothing more until it is off."""
+        if self.blocked or self.state != RUNNING:
+            return
+        self.blocked = True
+        self.paused = True
+        self._heartbeat.watch(False)
+        if self.capabilities.get("connection.blocked", False):
+            self.send(0, methods.connection_blocked(self.broker.alarms.reason()))
+        log.warning("connection blocked: %s", self.broker.alarms.reason(), extra=self.log_fields(0))
+
+    def alarms_changed(self) -> None:
+        """Alarms were raised or cleared."""
+        if not self.blocked:
+            return
+        capable = self.capabilities.get("connection.blocked", False)
+        if self.broker.alarms.active:
+            if capable:
+                self.send(0, methods.connection_blocked(self.broker.alarms.reason()))
+            return
+        self.blocked = False
+        self._heartbeat.watch(True)
+        if capable:
+            self.send(0, methods.CONNECTION_UNBLOCKED_PAYLOAD)
+        log.info("connection unblocked", extra=self.log_fields(0))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.blocked or self._withheld is not None:
+            return
+        self.paused = False
+        if not self._feeding:
+            self.transport.resume()
+
+    # -- the life of a connection
+
+    def running(self, vhost: VHost) -> None:
+        """The handshake is done."""
+        self.vhost = vhost
+        self.state = RUNNING
+        self.broker.timers.cancel(self._deadline)
+        self.broker.connection_opened(self)
+
+    def start_heartbeat(self, interval_s: int) -> None:
+        """Send heartbeats and expect them; 0 is off."""
+        self._heartbeat.start(interval_s)
+
+    def fail(self, error: ConnectionFault) -> None:
+        """Close the connection with an error: everything it held is released, then connection.close is sent."""
+        failed = 0 if isinstance(error, FrameFault) else self.method
+        log.error("connection closed: %s", error.text, extra=self.log_fields(0))
+        self.close(error.code, error.text, failed)
+
+    def force_close(self, reason: str) -> None:
+        """An operator, or the node's stop, ends the connection (320)."""
+        if self.state == RUNNING:
+            self.close(CONNECTION_FORCED, f"CONNECTION_FORCED - {reason}", 0)
+        elif self.state < RUNNING:
+            self.give_up()
+
+    def close(self, code: int, text: str, failed: int) -> None:
+        """Send connection.close and wait, for a limited time, until the peer agrees."""
+        if self.state >= CLOSING:
+            return
+        self.release()
+        self.state = CLOSING
+        self.paused = False
+        self.send(0, methods.close(methods.CONNECTION_CLOSE, code, faults.reply_text(text), failed))
+        wait_ms = self._heartbeat.interval_ms or _CLOSE_WAIT_MS
+        self.broker.timers.schedule(self._deadline, self.broker.now_ms + min(wait_ms, _CLOSE_WAIT_MS))
+        self.transport.resume()
+
+    def refused(self, pause_ms: int) -> None:
+        """Say nothing more, and close after a pause."""
+        self.release()
+        self.state = REFUSED
+        self.broker.timers.schedule(self._deadline, self.broker.now_ms + pause_ms)
+
+    def closed_by_client(self) -> None:
+        """connection.close arrived: everything is released before close-ok."""
+        self.release()
+        self.send(0, methods.CONNECTION_CLOSE_OK_PAYLOAD)
+        self.finish()
+
+    def finish(self) -> None:
+        """Nothing more is to be said: close once the buffer is sent."""
+        self.release()
+        self.state = CLOSED
+        self.transport.close()
+
+    def give_up(self) -> None:
+        """The peer did not do what it must: drop the socket."""
+        self.release()
+        self.state = CLOSED
+        self.transport.abort()
+
+    def lost(self, now_ms: int) -> None:
+        """The socket is gone. Must be called for every connection, however it ended."""
+        self.broker.at(now_ms)
+        self.release()
+        self.state = CLOSED
+        self._rest = b""
+        self.broker.timers.cancel(self._deadline)
+
+    def release(self) -> None:
+        """Give back everything: channels, heartbeats, exclusive queues. May be called more than once."""
+        self._heartbeat.stop()
+        self.broker.timers.cancel(self._deadline)
+        self._withheld = None
+        self.blocked = False
+        for channel in list(self.channels.values()):
+            channel.terminate()
+        self.channels.clear()
+        self.confirming.clear()
+        self._current = None
+        vhost = self.vhost
+        if vhost is None:
+            return
+        self.vhost = None
+        for queue in list(self.owned.values()):
+            vhost.remove_queue(queue)
+        self.broker.connection_closed(self)

@@ -1,0 +1,262 @@
+"""basic.*, but for publishing: qos, consume, cancel, get, and how deliveries are settled (`behaviour.md` sections 7, 8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from amqpd.broker import arguments as names
+from amqpd.broker.consumers import Consumer
+from amqpd.broker.reply_to import PREFIX, PSEUDO_QUEUE
+from amqpd.errors import not_allowed, not_found, not_implemented, precondition_failed
+from amqpd.protocol.transactions import ACK, REJECT, REQUEUE
+from amqpd.wire import methods, tables
+from amqpd.wire.primitives import Reader
+
+if TYPE_CHECKING:
+    from amqpd.broker.message import Unacked
+    from amqpd.broker.queues.contract import Queue
+    from amqpd.protocol.channel import Channel
+
+
+def basic_qos(channel: Channel, reader: Reader) -> None:
+    """basic.qos: for consumers to come or, with global, for the channel as a whole."""
+    size = reader.long()
+    count = reader.short()
+    shared = reader.octet() & 1
+    reader.finish()
+    if size:
+        raise not_implemented(f"prefetch_size!=0 ({size})")
+    if shared:
+        channel.shared_prefetch = count
+        channel.wake_consumers()
+    else:
+        channel.prefetch = count
+    channel.send(methods.BASIC_QOS_OK_PAYLOAD)
+
+
+def basic_consume(channel: Channel, reader: Reader) -> None:
+    """basic.consume. consume-ok comes before the first delivery."""
+    reader.short()
+    queue_name = reader.text()
+    tag = reader.text()
+    bits = reader.octet()
+    arguments = tables.read_table(reader)
+    reader.finish()
+    no_ack = bits & 2 != 0
+    exclusive = bits & 4 != 0
+    nowait = bits & 8 != 0
+    limit = channel.vhost.broker.limits.consumers_per_channel
+    if tag in channel.consumers:
+        raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
+    if 0 < limit <= len(channel.consumers):
+        raise not_allowed(f"reached maximum ({limit}) of consumers per channel")
+    if queue_name == PSEUDO_QUEUE:
+        _consume_replies(channel, tag, no_ack, nowait, arguments)
+        return
+    queue = find_queue(channel, queue_name)
+    names.check_consumer(arguments, queue.described())
+    consumer = Consumer(
+        tag or channel.vhost.broker.unique_name("amq.ctag"),
+        queue,
+        channel,
+        no_ack,
+        exclusive,
+        0 if no_ack else channel.prefetch,
+        names.integer(arguments, names.CONSUMER_PRIORITY, 0),
+        arguments,
+    )
+    queue.consume(consumer)
+    _consuming(channel, consumer, nowait)
+    queue.dispatch()
+
+
+def _consume_replies(channel: Channel, tag: str, no_ack: bool, nowait: bool, arguments: tables.Table) -> None:
+    """The pseudo-queue of direct reply-to (RabbitMQ: direct-reply-to.md)."""
+    if not no_ack:
+        raise precondition_failed("reply consumer cannot acknowledge")
+    if channel.reply_queue is not None:
+        raise precondition_failed("reply consumer already set")
+    broker = channel.vhost.broker
+    queue = channel.vhost.create_reply_queue(broker.unique_name(PREFIX + "g1"))
+    consumer = Consumer(tag or broker.unique_name("amq.ctag"), queue, channel, True, False, 0, 0, arguments)
+    queue.consume(consumer)
+    channel.reply_queue = queue
+    _consuming(channel, consumer, nowait)
+
+
+def _consuming(channel: Channel, consumer: Consumer, nowait: bool) -> None:
+    channel.consumers[consumer.tag] = consumer
+    if not nowait:
+        channel.send(methods.tagged(methods.BASIC_CONSUME_OK, consumer.tag))
+
+
+def basic_cancel(channel: Channel, reader: Reader) -> None:
+    """basic.cancel: what the consumer has not acknowledged stays outstanding. An unknown tag is no error."""
+    tag = reader.text()
+    nowait = reader.octet() & 1
+    reader.finish()
+    consumer = channel.consumers.get(tag)
+    if consumer is not None:
+        channel.cancel(consumer)
+    if not nowait:
+        channel.send(methods.tagged(methods.BASIC_CANCEL_OK, tag))
+
+
+def basic_get(channel: Channel, reader: Reader) -> None:
+    """basic.get."""
+    reader.short()
+    queue = find_queue(channel, reader.text())
+    no_ack = reader.octet() & 1
+    reader.finish()
+    fetched = queue.fetch(not no_ack)
+    if fetched is None:
+        channel.send(methods.BASIC_GET_EMPTY_PAYLOAD)
+        return
+    message = fetched.message
+    tag = channel.next_tag()
+    answer = methods.basic_get_ok(tag, fetched.redelivered, message.address[:-1], fetched.remaining)
+    channel.write_content(answer, message)
+    if not no_ack:
+        channel.remember(tag, message, queue, None, fetched.position)
+    if channel.vhost.tracing:
+        channel.trace(queue, message, fetched.redelivered)
+
+
+def find_queue(channel: Channel, name: str) -> Queue:
+    """The queue of that name or, without one, the last that was declared on the channel. Raises 404, 405."""
+    return channel.vhost.queue(name or last_queue(channel), channel.connection)
+
+
+def last_queue(channel: Channel) -> str:
+    """The name of the queue that was declared last on the channel. Raises 404."""
+    if not channel.last_queue:
+        raise not_found("no previously declared queue")
+    return channel.last_queue
+
+
+# -- settling
+
+
+def acknowledge(channel: Channel, tag: int, multiple: bool) -> None:
+    """basic.ack on its fast way: one delivery, no transaction."""
+    if multiple or channel.publisher.transaction is not None:
+        _settle_tags(channel, ACK, tag, multiple)
+        return
+    unacked = channel.deliveries.take(tag)
+    if unacked is None:
+        raise _unknown(tag)
+    unacked.queue.acknowledge(unacked)
+    consumer = unacked.consumer
+    if consumer is not None:
+        consumer.unacked -= 1
+        if not consumer.waiting and channel.shared_prefetch == 0:
+            unacked.queue.wake(consumer)
+    if channel.shared_prefetch != 0:
+        channel.wake_consumers()
+
+
+def basic_ack(channel: Channel, reader: Reader) -> None:
+    """basic.ack of a form that the channel did not recognise at once."""
+    tag = reader.longlong()
+    bits = reader.octet()
+    reader.finish()
+    acknowledge(channel, tag, bits & 1 == 1)
+
+
+def basic_nack(channel: Channel, reader: Reader) -> None:
+    """basic.nack (RabbitMQ: nack.md)."""
+    tag = reader.longlong()
+    bits = reader.octet()
+    reader.finish()
+    _settle_tags(channel, REQUEUE if bits & 2 else REJECT, tag, bits & 1 == 1)
+
+
+def basic_reject(channel: Channel, reader: Reader) -> None:
+    """basic.reject."""
+    tag = reader.longlong()
+    bits = reader.octet()
+    reader.finish()
+    _settle_tags(channel, REQUEUE if bits & 1 else REJECT, tag, False)
+
+
+def basic_recover(channel: Channel, reader: Reader) -> None:
+    """basic.recover: everything outstanding returns to its queues."""
+    basic_recover_async(channel, reader)
+    channel.send(methods.BASIC_RECOVER_OK_PAYLOAD)
+
+
+def basic_recover_async(channel: Channel, reader: Reader) -> None:
+    """basic.recover-async: the same without an answer."""
+    requeue = reader.octet() & 1
+    reader.finish()
+    if not requeue:
+        raise not_implemented("requeue=false")
+    settle(channel, REQUEUE, channel.deliveries.take_all())
+
+
+def _settle_tags(channel: Channel, how: int, tag: int, multiple: bool) -> None:
+    unacked: list[Unacked] | None
+    if multiple:
+        unacked = channel.deliveries.take_up_to(tag)
+    else:
+        one = channel.deliveries.take(tag)
+        unacked = [one] if one is not None else None
+    if unacked is None:
+        raise _unknown(tag)
+    transaction = channel.publisher.transaction
+    if transaction is not None:
+        transaction.settle(how, unacked)
+    else:
+        settle(channel, how, unacked)
+
+
+def _unknown(tag: int) -> Exception:
+    return precondition_failed(f"unknown delivery tag {tag & 0xFFFF_FFFF_FFFF_FFFF}")
+
+
+def settle(channel: Channel, how: int, settled: list[Unacked]) -> None:
+    """Carry out what was said of deliveries that were taken from the channel."""
+    waiting = _hand_back(how, settled)
+    for consumer in waiting:
+        if not consumer.waiting:
+            consumer.queue.wake(consumer)
+    if how == REQUEUE:
+        _dispatch(settled)
+    if channel.shared_prefetch:
+        channel.wake_consumers()
+
+
+def release(doomed: list[Consumer], unacked: list[Unacked]) -> None:
+    """A channel ends: its consumers go first, so that what returns is not given to them again."""
+    for consumer in doomed:
+        consumer.cancelled = True
+    _hand_back(REQUEUE, unacked)
+    for consumer in doomed:
+        consumer.cancelled = False
+        consumer.queue.cancel(consumer)
+    _dispatch(unacked)
+
+
+def _hand_back(how: int, settled: list[Unacked]) -> dict[Consumer, None]:
+    """Tell the queues; returns the consumers that have credit again."""
+    consumers: dict[Consumer, None] = {}
+    for unacked in settled:
+        if how == ACK:
+            unacked.queue.acknowledge(unacked)
+        elif how == REQUEUE:
+            unacked.queue.requeue(unacked)
+        else:
+            unacked.queue.reject(unacked)
+        consumer = unacked.consumer
+        if consumer is not None:
+            consumer.unacked -= 1
+            consumers[consumer] = None
+    return consumers
+
+
+def _dispatch(returned: list[Unacked]) -> None:
+    queues: dict[Queue, None] = {}
+    for unacked in returned:
+        queues[unacked.queue] = None
+    for queue in queues:
+        queue.dispatch()

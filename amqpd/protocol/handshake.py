@@ -1,0 +1,208 @@
+"""From the protocol header to connection.open, and the methods of channel 0 (specification 2.2.4).
+
+Which method is expected in which state stands in one table. A peer that fails before the connection is open hears
+nothing: its socket is dropped after a pause, so that guessing is slow (RabbitMQ: rabbit_reader).
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from amqpd import __version__
+from amqpd.broker.ports import LoginRefused
+from amqpd.errors import ACCESS_REFUSED, ConnectionFault, HandshakeFailure, not_allowed
+from amqpd.protocol import faults, states
+from amqpd.wire import methods, tables
+from amqpd.wire.frames import METHOD, PROTOCOL_HEADER, write_frame
+from amqpd.wire.primitives import Reader, as_text
+from amqpd.wire.tables import Table
+
+if TYPE_CHECKING:
+    from amqpd.protocol.connection import Connection
+
+log = logging.getLogger("amqpd.connection")
+
+SILENT_PAUSE_MS: Final = 3000
+RABBITMQ_VERSION: Final = "4.3.0"  # whose behaviour this is; clients switch on product and version
+_CAPABILITIES: Final = (
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+)
+_ACCEPTED_HEADERS: Final = (PROTOCOL_HEADER, b"AMQP\x01\x01\x00\x09")
+
+
+def server_properties(cluster_name: str) -> Table:
+    """What connection.start says of this server. `product` and `version` are RabbitMQ's: clients switch on them."""
+    capabilities: Table = [(name, tables.boolean(True)) for name in _CAPABILITIES]
+    return [
+        ("capabilities", tables.subtable(capabilities)),
+        ("cluster_name", tables.longstr(cluster_name)),
+        ("copyright", tables.longstr("The amqpd developers")),
+        ("information", tables.longstr(f"amqpd {__version__}, licensed under the Apache License 2.0")),
+        ("platform", tables.longstr(f"Python {platform.python_version()}")),
+        ("product", tables.longstr("RabbitMQ")),
+        ("version", tables.longstr(RABBITMQ_VERSION)),
+    ]
+
+
+def protocol_header(connection: Connection, data: bytes) -> int:
+    """The first 8 bytes; returns how many were used. Whoever speaks something else is told what this side speaks."""
+    if len(data) < len(PROTOCOL_HEADER):
+        return 0
+    header = data[:8]
+    if header not in _ACCEPTED_HEADERS:
+        connection.touch()
+        connection.out.write(PROTOCOL_HEADER)
+        log.warning("refused: unknown protocol header %s", header.hex(" "), extra=connection.log_fields(0))
+        connection.finish()
+        return len(data)
+    connection.state = states.AWAIT_START_OK
+    mechanisms = " ".join(connection.authenticator.mechanisms())
+    start = methods.connection_start(server_properties(connection.broker.name), mechanisms, "en_US")
+    connection.touch()
+    write_frame(connection.out, METHOD, 0, start)
+    return 8
+
+
+def refuse(connection: Connection, reason: str) -> None:
+    """Fail the handshake silently."""
+    log.error("handshake failed: %s", reason, extra=connection.log_fields(0))
+    connection.refused(SILENT_PAUSE_MS)
+
+
+def connection_method(connection: Connection, method: int, reader: Reader) -> None:
+    """Act on a method of channel 0. Raises ConnectionFault, HandshakeFailure, MalformedError."""
+    state = connection.state
+    handler = _HANDLERS.get((state, method))
+    if handler is not None:
+        handler(connection, reader)
+    elif state == states.CLOSING:
+        return
+    elif state < states.AWAIT_OPEN:
+        raise HandshakeFailure(f"{methods.NAMES.get(method, str(method))} in state {states.STATE_NAMES[state]}")
+    elif method not in methods.NAMES:
+        raise faults.unimplemented()
+    else:
+        raise faults.channel_error(f"unexpected method in connection state {states.STATE_NAMES[state]}")
+
+
+def _start_ok(connection: Connection, reader: Reader) -> None:
+    properties = tables.read_table(reader)
+    mechanism = reader.text()
+    response = reader.longstr()
+    reader.shortstr()  # locale: en_US is all there is, and RabbitMQ takes any
+    reader.finish()
+    connection.client_properties = properties
+    capabilities = tables.lookup(properties, "capabilities")
+    if capabilities is not None and isinstance(capabilities.value, list) and capabilities.kind == tables.TABLE:
+        connection.capabilities = {name: field.value is True for name, field in capabilities.value}
+    try:
+        if mechanism not in connection.authenticator.mechanisms():
+            raise HandshakeFailure(f"unknown authentication mechanism '{mechanism}'")
+        user = connection.authenticator.login(mechanism, response, connection.from_loopback)
+    except LoginRefused as refusal:
+        _login_refused(connection, mechanism, refusal)
+        return
+    connection.user = user
+    connection.state = states.AWAIT_TUNE_OK
+    limits = connection.broker.limits
+    connection.send(0, methods.connection_tune(limits.channel_max, limits.frame_max, limits.heartbeat_s))
+
+
+def _login_refused(connection: Connection, mechanism: str, refusal: LoginRefused) -> None:
+    log.error(
+        "%s login refused: user '%s' - %s", mechanism, refusal.user, refusal.reason, extra=connection.log_fields(0)
+    )
+    if not connection.capabilities.get("authentication_failure_close", False):
+        connection.refused(SILENT_PAUSE_MS)
+        return
+    connection.method = 0
+    raise ConnectionFault(
+        ACCESS_REFUSED,
+        f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile.",
+    )
+
+
+def _tune_ok(connection: Connection, reader: Reader) -> None:
+    channel_max = reader.short()
+    frame_max = reader.long()
+    heartbeat_s = reader.short()
+    reader.finish()
+    limits = connection.broker.limits
+    _check_tuned("channel_max", channel_max, 1, limits.channel_max)
+    _check_tuned("frame_max", frame_max, limits.frame_min, limits.frame_max)
+    connection.channel_max = channel_max
+    connection.frame_max = frame_max
+    connection.state = states.AWAIT_OPEN
+    connection.start_heartbeat(heartbeat_s)
+
+
+def _check_tuned(name: str, value: int, lowest: int, highest: int) -> None:
+    if value == 0:
+        raise not_allowed(f"negotiated {name} = 0 (no limit) is higher than the maximum allowed value ({highest})")
+    if value < lowest:
+        raise not_allowed(f"negotiated {name} = {value} is lower than the minimum allowed value ({lowest})")
+    if value > highest:
+        raise not_allowed(f"negotiated {name} = {value} is higher than the maximum allowed value ({highest})")
+
+
+def _open(connection: Connection, reader: Reader) -> None:
+    name = reader.text()
+    reader.shortstr()
+    reader.octet()
+    reader.finish()
+    broker = connection.broker
+    assert connection.user is not None
+    if 0 < broker.limits.connection_max <= broker.connection_count():
+        raise not_allowed(
+            f"connection refused: node connection limit ({broker.limits.connection_max}) is reached"
+        )
+    vhost = broker.vhosts.get(name)
+    if vhost is None:
+        raise not_allowed(f"vhost {name} not found")
+    connection.running(vhost)
+    connection.send(0, methods.CONNECTION_OPEN_OK_PAYLOAD)
+    fields = connection.log_fields(0)
+    title = tables.lookup(connection.client_properties, "connection_name")
+    shown = f" ({as_text(title.raw())})" if title is not None and title.kind == tables.LONGSTR else ""
+    log.info("connection opened%s", shown, extra=fields)
+
+
+def _close(connection: Connection, reader: Reader) -> None:
+    connection.closed_by_client()
+
+
+def _close_ok(connection: Connection, reader: Reader) -> None:
+    connection.finish()
+
+
+def _update_secret(connection: Connection, reader: Reader) -> None:
+    secret = reader.longstr()
+    reader.shortstr()  # the reason, for people
+    reader.finish()
+    assert connection.user is not None
+    if not connection.authenticator.renew(connection.user, secret):
+        raise not_allowed("New secret was refused by one of the backends")
+    connection.send(0, methods.CONNECTION_UPDATE_SECRET_OK_PAYLOAD)
+
+
+# (state, method) -> what is done. What is not here is refused by `connection_method`.
+_HANDLERS: Final[dict[tuple[int, int], Callable[[Connection, Reader], None]]] = {
+    (states.AWAIT_START_OK, methods.CONNECTION_START_OK): _start_ok,
+    (states.AWAIT_TUNE_OK, methods.CONNECTION_TUNE_OK): _tune_ok,
+    (states.AWAIT_OPEN, methods.CONNECTION_OPEN): _open,
+    (states.RUNNING, methods.CONNECTION_CLOSE): _close,
+    (states.CLOSING, methods.CONNECTION_CLOSE): _close,
+    (states.CLOSING, methods.CONNECTION_CLOSE_OK): _close_ok,
+    (states.RUNNING, methods.CONNECTION_UPDATE_SECRET): _update_secret,
+}
