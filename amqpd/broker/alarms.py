@@ -20,11 +20,16 @@ class Alarms:
     def __init__(self) -> None:
         self._raised: Final[set[tuple[str, str]]] = set()
         self._listeners: Final[list[Callable[[], None]]] = []
+        self._observers: Final[list[Callable[[str, str, bool], None]]] = []
         self.active = False
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every change of `active` or `reason`."""
         self._listeners.append(listener)
+
+    def observe(self, observer: Callable[[str, str, bool], None]) -> None:
+        """Call `observer` (resource, source, raised) whenever a source raises or clears."""
+        self._observers.append(observer)
 
     def raise_for(self, resource: str, source: str) -> None:
         """`source` finds `resource` low."""
@@ -48,12 +53,16 @@ class Alarms:
         return "low on " + " & ".join(names)
 
     def _change(self, entry: tuple[str, str], raised: bool) -> None:
+        if raised == (entry in self._raised):
+            return
         before = (self.active, self.reason())
         if raised:
             self._raised.add(entry)
         else:
             self._raised.discard(entry)
         self.active = bool(self._raised)
+        for observer in self._observers:
+            observer(entry[0], entry[1], raised)
         if (self.active, self.reason()) != before:
             for listener in self._listeners:
                 listener()

@@ -128,7 +128,9 @@ def _queue_type(field: Field, table: Table) -> str:
     wrong = _string(field, table)
     if wrong:
         return wrong
-    return "" if not field.raw() or field.text() in QUEUE_TYPES else erlang_string(f"unsupported queue type '{field.text()}'")
+    if not field.raw() or field.text() in QUEUE_TYPES:
+        return ""
+    return erlang_string(f"unsupported queue type '{field.text()}'")
 
 
 _CLASSIC: Final[list[tuple[str, Check]]] = [

@@ -39,21 +39,26 @@ def build_message(
 
 
 class Events:
-    """Publishes events. `enable` declares the exchange; before, every call returns at once."""
+    """Publishes events. `enable` declares the exchange; until then `enabled` is False and every call returns at once."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker: Final = broker
-        self._enabled = False
+        self.enabled = False
 
     def enable(self) -> None:
         """Declare the event exchange and publish from now on."""
         vhost = self._broker.add_vhost(_VHOST)
         vhost.declare_system_exchange(EVENT_EXCHANGE)
-        self._enabled = True
+        self.enabled = True
+
+    def alarms_changed(self, resource: str, source: str, raised: bool) -> None:
+        """alarm.set, alarm.cleared"""
+        attributes = [("resource", tables.longstr(resource)), ("source", tables.longstr(source))]
+        self.emit("alarm.set" if raised else "alarm.cleared", attributes)
 
     def emit(self, name: str, attributes: Table) -> None:
         """Publish the event `name` with its attributes as headers."""
-        if self._enabled:
+        if self.enabled:
             wall_ms = self._broker.wall_ms()
             headers = [*attributes, ("timestamp_in_ms", tables.long(wall_ms))]
             publish_system(self._broker, EVENT_EXCHANGE, name, headers, b"", wall_ms // 1000)
@@ -62,7 +67,7 @@ class Events:
 
     def exchange_created(self, exchange: Exchange) -> None:
         """exchange.created"""
-        if self._enabled:
+        if self.enabled:
             self.emit(
                 "exchange.created",
                 [
@@ -77,12 +82,12 @@ class Events:
 
     def exchange_deleted(self, exchange: Exchange) -> None:
         """exchange.deleted"""
-        if self._enabled:
+        if self.enabled:
             self.emit("exchange.deleted", _named(exchange.name, exchange.vhost.name))
 
     def queue_created(self, queue: Queue) -> None:
         """queue.created"""
-        if self._enabled:
+        if self.enabled:
             self.emit(
                 "queue.created",
                 [
@@ -96,17 +101,17 @@ class Events:
 
     def queue_deleted(self, queue: Queue) -> None:
         """queue.deleted"""
-        if self._enabled:
+        if self.enabled:
             self.emit("queue.deleted", _named(queue.name, queue.vhost.name))
 
     def binding_created(self, binding: Binding) -> None:
         """binding.created"""
-        if self._enabled:
+        if self.enabled:
             self.emit("binding.created", _binding(binding))
 
     def binding_deleted(self, binding: Binding) -> None:
         """binding.deleted"""
-        if self._enabled:
+        if self.enabled:
             self.emit("binding.deleted", _binding(binding))
 
     def vhost_created(self, name: str) -> None:

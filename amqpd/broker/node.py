@@ -47,6 +47,7 @@ class Broker:
         self.timers: Final = Timers()
         self.alarms: Final = Alarms()
         self.events: Final = Events(self)
+        self.alarms.observe(self.events.alarms_changed)
         self.dead_letters: list[DeadLetter] = []
         self.touched: list[Owner] = []
         self.vhosts: Final[dict[str, VHost]] = {}

@@ -69,6 +69,7 @@ class VHost:
         self, name: str, type_name: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
     ) -> Exchange:
         """Create an exchange, or check that the one there is equivalent. Raises 403, 406."""
+        self.broker.exchange_types.check(type_name)
         existing = self.exchanges.get(name)
         if existing is None:
             check_reserved("exchange", name)
@@ -76,7 +77,6 @@ class VHost:
             self._record("declared", created)
             self.broker.events.exchange_created(created)
             return created
-        self.broker.exchange_types.create(type_name, arguments)
         subject = existing.described()
         if existing.type_name != type_name:
             raise names.inequivalent("type", subject, f"'{type_name}'", f"'{existing.type_name}'")

@@ -18,13 +18,13 @@ from amqpd.broker.message import Message, Unacked
 from amqpd.broker.ports import DeliverySink
 from amqpd.broker.reply_to import ReplyQueue
 from amqpd.errors import MalformedError, ProtocolError, precondition_failed
-from amqpd.protocol import consuming, faults
+from amqpd.protocol import consuming, faults, notices
 from amqpd.protocol.acktimeout import AckTimeout
 from amqpd.protocol.deliveries import Deliveries
 from amqpd.protocol.dispatch import HANDLERS
 from amqpd.protocol.publisher import Publisher
 from amqpd.wire import methods
-from amqpd.wire.frames import END, METHOD, write_content
+from amqpd.wire.frames import METHOD, write_content
 from amqpd.wire.primitives import (
     BytesWriter,
     Reader,
@@ -139,11 +139,13 @@ class Channel(DeliverySink):
         )
 
     def accepts(self, consumer: Consumer) -> bool:
+        connection = self.connection
+        if self.closing or connection.released:
+            return False
         if consumer.prefetch != 0 and consumer.unacked >= consumer.prefetch:
             return False
         if self.shared_prefetch != 0 and not consumer.no_ack and self.deliveries.count >= self.shared_prefetch:
             return False
-        connection = self.connection
         if len(connection.out) + connection.unsent > self._unsent_max:
             connection.congested = True
             return False
@@ -216,12 +218,14 @@ class Channel(DeliverySink):
     def cancel(self, consumer: Consumer) -> None:
         """End a consumer on this side's or the client's wish; what it has not acknowledged stays outstanding."""
         self.consumers.pop(consumer.tag, None)
+        notices.consumer_removed(self, consumer)
         if consumer.queue is self.reply_queue:
             self.reply_queue = None
         consumer.queue.cancel(consumer)
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         self.consumers.pop(consumer.tag, None)
+        notices.consumer_removed(self, consumer)
         if not self.closing and self.connection.capabilities.get("consumer_cancel_notify", False):
             self.send(methods.basic_cancel(consumer.tag))
 
@@ -258,6 +262,7 @@ class Channel(DeliverySink):
         if self.closing:
             return
         self.closing = True
+        notices.channel_closed(self)
         self.timeout.stop()
         self.publisher.forget()
         unacked = self.deliveries.take_all()

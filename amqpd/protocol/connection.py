@@ -1,7 +1,8 @@
 """One connection: the walk over incoming frames, the channel table, and how it ends.
 
 `feed` parses every complete frame it is given, without waiting, and leaves answers in `out`; `flush` hands them to the
-transport, once at the end of a round. Its states stand in `states`, negotiation in `handshake`, what happens on a channel in `channel`.
+transport, once at the end of a round. Its states stand in `states`, negotiation in `handshake`, what happens on a
+channel in `channel`.
 
 `paused` stops the walk between two frames: the connection publishes while an alarm is on, or waits for a definition to
 be stored. What was not parsed stays in `_rest`, which is less than a read and a frame.
@@ -24,7 +25,7 @@ from amqpd.errors import (
     MalformedError,
     not_allowed,
 )
-from amqpd.protocol import faults, handshake
+from amqpd.protocol import faults, handshake, notices
 from amqpd.protocol.channel import Channel
 from amqpd.protocol.heartbeat import Heartbeat
 from amqpd.protocol.states import (
@@ -79,10 +80,12 @@ class Connection(Owner):
         self.unsent = 0  # bytes the transport has taken from `out` and not yet sent
         self.congested = False  # some consumer was refused because too much is unsent
         self.dirty = False
+        self.released = False
         self.state = AWAIT_HEADER
         self.paused = False
         self.blocked = False
         self.user: User | None = None
+        self.mechanism = ""
         self.vhost: VHost | None = None
         self.client_properties: Table = []
         self.capabilities: dict[str, bool] = {}
@@ -232,7 +235,9 @@ class Connection(Owner):
                 f"({self.channel_max})"
             )
         assert self.vhost is not None and self.user is not None
-        self.channels[number] = Channel(self, self.vhost, self.user, number)
+        channel = Channel(self, self.vhost, self.user, number)
+        self.channels[number] = channel
+        notices.channel_opened(channel)
         self.send(number, methods.CHANNEL_OPEN_OK_PAYLOAD)
 
     def forget_channel(self, channel: Channel) -> None:
@@ -368,6 +373,7 @@ class Connection(Owner):
         self.state = RUNNING
         self.broker.timers.cancel(self._deadline)
         self.broker.connection_opened(self)
+        notices.connection_opened(self)
 
     def start_heartbeat(self, interval_s: int) -> None:
         """Send heartbeats and expect them; 0 is off."""
@@ -375,6 +381,8 @@ class Connection(Owner):
 
     def fail(self, error: ConnectionFault) -> None:
         """Close the connection with an error: everything it held is released, then connection.close is sent."""
+        if self.state >= CLOSING:
+            return
         failed = 0 if isinstance(error, FrameFault) else self.method
         log.error("connection closed: %s", error.text, extra=self.log_fields(0))
         self.close(error.code, error.text, failed)
@@ -432,6 +440,7 @@ class Connection(Owner):
 
     def release(self) -> None:
         """Give back everything: channels, heartbeats, exclusive queues. May be called more than once."""
+        self.released = True
         self._heartbeat.stop()
         self.broker.timers.cancel(self._deadline)
         self._withheld = None
@@ -444,6 +453,7 @@ class Connection(Owner):
         vhost = self.vhost
         if vhost is None:
             return
+        notices.connection_closed(self)
         self.vhost = None
         for queue in list(self.owned.values()):
             vhost.remove_queue(queue)

@@ -1,4 +1,4 @@
-"""basic.*, but for publishing: qos, consume, cancel, get, and how deliveries are settled (`behaviour.md` sections 7, 8)."""
+"""basic.*, but for publishing: qos, consume, cancel, get, and how deliveries are settled."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from amqpd.broker import arguments as names
 from amqpd.broker.consumers import Consumer
 from amqpd.broker.reply_to import PREFIX, PSEUDO_QUEUE
 from amqpd.errors import not_allowed, not_found, not_implemented, precondition_failed
+from amqpd.protocol import notices
 from amqpd.protocol.transactions import ACK, REJECT, REQUEUE
 from amqpd.wire import methods, tables
 from amqpd.wire.primitives import Reader
@@ -86,6 +87,7 @@ def _consume_replies(channel: Channel, tag: str, no_ack: bool, nowait: bool, arg
 
 def _consuming(channel: Channel, consumer: Consumer, nowait: bool) -> None:
     channel.consumers[consumer.tag] = consumer
+    notices.consumer_added(channel, consumer)
     if not nowait:
         channel.send(methods.tagged(methods.BASIC_CONSUME_OK, consumer.tag))
 
@@ -227,12 +229,9 @@ def settle(channel: Channel, how: int, settled: list[Unacked]) -> None:
 
 
 def release(doomed: list[Consumer], unacked: list[Unacked]) -> None:
-    """A channel ends: its consumers go first, so that what returns is not given to them again."""
-    for consumer in doomed:
-        consumer.cancelled = True
+    """A channel, which accepts nothing more, ends: what it holds returns to the queues and its consumers go."""
     _hand_back(REQUEUE, unacked)
     for consumer in doomed:
-        consumer.cancelled = False
         consumer.queue.cancel(consumer)
     _dispatch(unacked)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from amqpd import __version__
 from amqpd.broker.ports import LoginRefused
 from amqpd.errors import ACCESS_REFUSED, ConnectionFault, HandshakeFailure, not_allowed
-from amqpd.protocol import faults, states
+from amqpd.protocol import faults, notices, states
 from amqpd.wire import methods, tables
 from amqpd.wire.frames import METHOD, PROTOCOL_HEADER, write_frame
 from amqpd.wire.primitives import Reader, as_text
@@ -113,7 +113,9 @@ def _start_ok(connection: Connection, reader: Reader) -> None:
     except LoginRefused as refusal:
         _login_refused(connection, mechanism, refusal)
         return
+    notices.login(connection, user.name, mechanism, True)
     connection.user = user
+    connection.mechanism = mechanism
     connection.state = states.AWAIT_TUNE_OK
     limits = connection.broker.limits
     connection.send(0, methods.connection_tune(limits.channel_max, limits.frame_max, limits.heartbeat_s))
@@ -123,6 +125,7 @@ def _login_refused(connection: Connection, mechanism: str, refusal: LoginRefused
     log.error(
         "%s login refused: user '%s' - %s", mechanism, refusal.user, refusal.reason, extra=connection.log_fields(0)
     )
+    notices.login(connection, refusal.user, mechanism, False)
     if not connection.capabilities.get("authentication_failure_close", False):
         connection.refused(SILENT_PAUSE_MS)
         return

@@ -94,7 +94,7 @@ class Publisher:
             header_size: int = read_i32_be(data, after + 3)
             header_end = after + header_size + OVERHEAD
             if (
-                _MINIMAL <= header_size
+                header_size >= _MINIMAL
                 and header_end <= end
                 and data[header_end - 1] == END
                 and read_i16_be(data, after + 1) == read_i16_be(data, pos + 1)

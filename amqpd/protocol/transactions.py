@@ -1,4 +1,4 @@
-"""tx.*: publishes and acknowledgements that wait for the commit (specification 1.9; RabbitMQ: semantics, `behaviour.md` 13).
+"""tx.*: publishes and acknowledgements that wait for the commit (specification 1.9; RabbitMQ: semantics.md).
 
 Publishes are routed when they arrive and enqueued at the commit, then the acknowledgements are carried out. It is not
 atomic across queues, and is not meant to be.

@@ -69,11 +69,21 @@ class Registry:
         """The names of all types, sorted."""
         return sorted(self._factories)
 
+    def check(self, name: str) -> None:
+        """Raise ChannelError 406 for a type that does not exist."""
+        if name not in self._factories:
+            raise unknown_type(name)
+
     def create(self, name: str, arguments: Table) -> ExchangeType:
         """A fresh index of type `name`. Raises ChannelError 406 for a type that does not exist."""
         factory = self._factories.get(name)
         if factory is None:
-            raise precondition_failed(f"invalid exchange type '{name}'")
+            raise unknown_type(name)
         instance = factory(arguments)
         instance.validate()
         return instance
+
+
+def unknown_type(name: str) -> Exception:
+    """The 406 of a declaration whose type nobody registered."""
+    return precondition_failed(f"unknown exchange type '{name}'")
