@@ -117,14 +117,19 @@ def refusals() -> None:
     for command, text in (
         ("amqp-get --url $URL -q $Q", f"404, message: NOT_FOUND - no queue '{queue}' in vhost '/'"),
         ("amqp-consume --url $URL -q $Q cat", f"404, message: NOT_FOUND - no queue '{queue}' in vhost '/'"),
-        ("amqp-declare-queue --url $URL -q amq.x", "403, message: ACCESS_REFUSED - queue name 'amq.x' contains reserved"),
+        (
+            "amqp-declare-queue --url $URL -q amq.x",
+            "403, message: ACCESS_REFUSED - queue name 'amq.x' contains reserved",
+        ),
     ):
         code, _, errors = shell(command, Q=queue)
         suite.equal("exit code", code, 1)
         suite.contains(command, errors.decode(), text)
     ok("amqp-declare-queue --url $URL -q $Q && amqp-publish --url $URL -r $Q -b x", Q=queue)
     code, _, errors = shell("amqp-delete-queue --url $URL -q $Q --if-empty", Q=queue)
-    suite.contains("not empty", errors.decode(), f"406, message: PRECONDITION_FAILED - queue '{queue}' in vhost '/' not empty")
+    suite.contains(
+        "not empty", errors.decode(), f"406, message: PRECONDITION_FAILED - queue '{queue}' in vhost '/' not empty"
+    )
     suite.equal("one message deleted", ok("amqp-delete-queue --url $URL -q $Q", Q=queue), b"1\n")
     code, _, errors = shell("amqp-get --url ${URL%/*}/nowhere -q $Q", Q=queue)
     suite.contains("virtual host", errors.decode(), "530, message: NOT_ALLOWED - vhost nowhere not found")

@@ -180,6 +180,7 @@ class Proxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # closing alone would not wake the thread in accept()
         self._listener.close()
         self.cut()
 

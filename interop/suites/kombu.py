@@ -268,7 +268,9 @@ def large_and_binary() -> None:
         queue = Queue(suite.unique("данные"), channel=channel, exclusive=True)
         queue.declare()
         body = bytes(range(256)) * 4096
-        Producer(channel).publish(body, routing_key=queue.name, content_type="application/data", content_encoding="binary")
+        Producer(channel).publish(
+            body, routing_key=queue.name, content_type="application/data", content_encoding="binary"
+        )
         message = queue.get(no_ack=True)
         suite.check("1 MiB", bytes(message.body) == body, len(message.body))
         suite.equal("type", (message.content_type, message.content_encoding), ("application/data", "binary"))

@@ -110,7 +110,9 @@ async def awaited_confirms() -> None:
         channel = session.channel
         queue = (await session.call(channel.queue_declare, "", exclusive=True)).queue
         confirms = await Confirms(await session.new_channel()).select()
-        acks = await asyncio.gather(*(confirms.publish("", queue, str(n).encode(), delivery_mode=2) for n in range(300)))
+        acks = await asyncio.gather(
+            *(confirms.publish("", queue, str(n).encode(), delivery_mode=2) for n in range(300))
+        )
         suite.equal("all acknowledged", acks, [True] * 300)
         suite.equal("all there", (await session.call(channel.queue_declare, queue, passive=True)).message_count, 300)
         limits = {"x-max-length": 1, "x-overflow": "reject-publish"}

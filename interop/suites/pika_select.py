@@ -17,7 +17,9 @@ REPLY_TO = "amq.rabbitmq.reply-to"
 class Program:
     """A connection with one channel whose loop runs until `done()`, or for ten seconds at most."""
 
-    def __init__(self, on_channel: Callable[["Program", Channel], None], url: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, on_channel: Callable[["Program", Channel], None], url: str | None = None, **options: Any
+    ) -> None:
         self._on_channel = on_channel
         self._parameters = pika.URLParameters(url or suite.url)
         for name, value in options.items():

@@ -244,10 +244,18 @@ async def errors() -> None:
         channel = await connection.channel()
         missing = suite.unique("missing")
         for action, kind, part in (
-            (lambda ch: ch.get_queue(missing), "ChannelNotFoundEntity", f"NOT_FOUND - no queue '{missing}' in vhost '/'"),
+            (
+                lambda ch: ch.get_queue(missing),
+                "ChannelNotFoundEntity",
+                f"NOT_FOUND - no queue '{missing}' in vhost '/'",
+            ),
             (lambda ch: ch.get_exchange(missing), "ChannelNotFoundEntity", f"no exchange '{missing}' in vhost '/'"),
             (lambda ch: ch.declare_queue("amq.mine"), "ChannelAccessRefused", "contains reserved prefix 'amq.*'"),
-            (lambda ch: ch.declare_exchange("amq.topic", "fanout"), "ChannelPreconditionFailed", "inequivalent arg 'type'"),
+            (
+                lambda ch: ch.declare_exchange("amq.topic", "fanout"),
+                "ChannelPreconditionFailed",
+                "inequivalent arg 'type'",
+            ),
         ):
             failing = await connection.channel()
             try:
