@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from amqpd.broker import erlang
 from amqpd.errors import precondition_failed
 from amqpd.wire import tables
 from amqpd.wire.tables import Field, Table, lookup
@@ -42,23 +43,8 @@ STREAM_OFFSET: Final = "x-stream-offset"
 Check = Callable[[Field, Table], str]
 
 
-def erlang_string(text: str) -> str:
-    """An Erlang string or, inside <<>>, a binary's content: with double quotes."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def erlang_binary(text: str) -> str:
-    """An Erlang binary that holds text."""
-    return f"<<{erlang_string(text)}>>"
-
-
-def erlang_bytes(raw: bytes) -> str:
-    """An Erlang binary as numbers."""
-    return "<<" + ",".join(str(octet) for octet in raw) + ">>"
-
-
 def _integer(field: Field) -> str:
-    return "" if field.is_integer else erlang_string(f"expected integer, got {field.type_name}")
+    return "" if field.is_integer else erlang.string(f"expected integer, got {field.type_name}")
 
 
 def _non_negative(field: Field, _table: Table) -> str:
@@ -121,7 +107,7 @@ def _queue_version(field: Field, table: Table) -> str:
     wrong = _non_negative(field, table)
     if wrong:
         return wrong
-    return "" if field.integer() == 2 else erlang_string(f"unsupported queue version '{field.integer()}'")
+    return "" if field.integer() == 2 else erlang.string(f"unsupported queue version '{field.integer()}'")
 
 
 def _queue_type(field: Field, table: Table) -> str:
@@ -130,7 +116,7 @@ def _queue_type(field: Field, table: Table) -> str:
         return wrong
     if not field.raw() or field.text() in QUEUE_TYPES:
         return ""
-    return erlang_string(f"unsupported queue type '{field.text()}'")
+    return erlang.string(f"unsupported queue type '{field.text()}'")
 
 
 _CLASSIC: Final[list[tuple[str, Check]]] = [
@@ -242,11 +228,7 @@ def flag(arguments: Table, name: str) -> bool:
 
 
 def _printed(field: Field) -> str:
-    if field.kind == tables.LONGSTR or field.kind == tables.BINARY:
-        return field.text()
-    if field.kind == tables.BOOL:
-        return "true" if field.value else "false"
-    return str(field.value)
+    return field.text() if isinstance(field.value, bytes) else erlang.value(field)
 
 
 def _described(field: Field | None) -> str:

@@ -39,7 +39,7 @@ def build_message(
 
 
 class Events:
-    """Publishes events. `enable` declares the exchange; until then `enabled` is False and every call returns at once."""
+    """Publishes events. `enable` declares the exchange; until then `enabled` is False and every call does nothing."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker: Final = broker

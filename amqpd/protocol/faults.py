@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from amqpd.broker import erlang
 from amqpd.errors import (
     CHANNEL_ERROR,
     COMMAND_INVALID,
@@ -19,31 +20,13 @@ from amqpd.errors import (
 )
 
 _SHOWN: Final = 16
-_ESCAPES: Final[dict[int, str]] = {
-    8: "\\b",
-    9: "\\t",
-    10: "\\n",
-    11: "\\v",
-    12: "\\f",
-    13: "\\r",
-    27: "\\e",
-    34: '\\"',
-    92: "\\\\",
-}
-
-
-def erlang_term(raw: bytes) -> str:
-    """A binary as Erlang's ~p prints it."""
-    if raw and all(32 <= octet <= 126 or octet in _ESCAPES for octet in raw):
-        return '<<"' + "".join(_ESCAPES.get(octet) or chr(octet) for octet in raw) + '">>'
-    return "<<" + ",".join(str(octet) for octet in raw) + ">>"
 
 
 def described_frame(kind: int, payload: bytes) -> str:
     """A frame as RabbitMQ prints it."""
     if len(payload) > _SHOWN:
-        return f"type {kind}, first {_SHOWN} octets = {erlang_term(payload[:_SHOWN])}"
-    return f"type {kind}, all octets = {erlang_term(payload)}"
+        return f"type {kind}, first {_SHOWN} octets = {erlang.binary(payload[:_SHOWN])}"
+    return f"type {kind}, all octets = {erlang.binary(payload)}"
 
 
 def frame_too_large(kind: int, size: int, largest: int) -> FrameFault:
@@ -70,7 +53,7 @@ def cannot_decode(arguments: bytes, error: MalformedError) -> ConnectionFault:
     """501: a method's arguments are not of its form."""
     if isinstance(error, NotUtf8Error):
         return FrameFault(FRAME_ERROR, str(error))
-    return ConnectionFault(FRAME_ERROR, "cannot decode <<" + ",".join(str(octet) for octet in arguments) + ">>")
+    return ConnectionFault(FRAME_ERROR, f"cannot decode {erlang.octets(arguments)}")
 
 
 def expected_method() -> FrameFault:

@@ -30,7 +30,7 @@ from amqpd.protocol.confirms import Confirms
 from amqpd.protocol.transactions import Transaction
 from amqpd.wire import content, frames, methods, tables
 from amqpd.wire.frames import BODY, END, HEADER, OVERHEAD
-from amqpd.wire.primitives import Reader, as_bytes, read_i16_be, read_i32_be, read_i64_be
+from amqpd.wire.primitives import Reader, as_bytes, as_text, read_i16_be, read_i32_be, read_i64_be
 
 if TYPE_CHECKING:
     from amqpd.broker.queues.contract import Queue
@@ -213,8 +213,8 @@ class Publisher:
             raise faults.cannot_decode(b"\0\0" + arguments, MalformedError())
         reader = Reader(arguments, 0, len(arguments))
         try:
-            exchange_name = reader.text()
-            key = reader.text()
+            exchange_name = as_text(reader.shortstr())
+            key = as_text(reader.shortstr())
             bits = reader.octet()
             reader.finish()
         except MalformedError as error:

@@ -169,6 +169,16 @@ class Client:
                 self._note(f"! {self.label} waiting for {' or '.join(names)}")
                 raise Stop
 
+    def until_quietly(self, name: str) -> Event:
+        """The next event of this name, unrecorded; anything else is recorded. For what comes in an order that is nobody's promise."""
+        while True:
+            event = self.next()
+            if event is not None and event.name == name:
+                return event
+            self.record(event or Event("undecodable", fields={"instead_of": name}))
+            if event is None or event.name in ("closed", "channel.close", "connection.close", "undecodable"):
+                raise Stop
+
     def record(self, event: Event) -> None:
         if event.name in ("closed", "heartbeat", "protocol-header", "undecodable"):
             self._note(f"{self.label} < {event}")
@@ -241,9 +251,9 @@ class Client:
             while self.get(queue).name == "basic.get-ok":
                 pass
 
-    def do_get(self, queue: str) -> Event:
-        """basic.get with no_ack, unrecorded. It passes through the queue behind every earlier publish of this channel."""
-        self._send("basic.get", self.channel, {"queue": queue, "no_ack": True})
+    def do_get(self, queue: str, no_ack: bool = True) -> Event:
+        """basic.get, unrecorded. It passes through the queue behind every earlier publish of this channel."""
+        self._send("basic.get", self.channel, {"queue": queue, "no_ack": no_ack})
         while True:
             event = self.next() or Event("undecodable", fields={"instead_of": "basic.get-ok"})
             if event.name in ("basic.get-ok", "basic.get-empty"):
@@ -269,15 +279,22 @@ class Client:
 
     def await_get(self, queue: str, timeout_s: float = 4.0) -> Event:
         """Record the first message of a queue that gets one some time soon."""
+        event = self._await(queue, True, timeout_s)
+        self.record(event)
+        return event
+
+    def await_get_unacked(self, queue: str, timeout_s: float = 4.0) -> Event:
+        """The first message of a queue that gets one some time soon, unrecorded and to be settled."""
+        return self._await(queue, False, timeout_s)
+
+    def _await(self, queue: str, no_ack: bool, timeout_s: float) -> Event:
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            event = self.do_get(queue)
-            if event.name == "basic.get-ok":
-                self.record(event)
-                return event
+        while (event := self.do_get(queue, no_ack)).name != "basic.get-ok":
+            if time.monotonic() > deadline:
+                self._note(f"! {self.label} queue {queue} stayed empty")
+                raise Stop
             time.sleep(0.01)
-        self._note(f"! {self.label} queue {queue} stayed empty")
-        raise Stop
+        return event
 
     def await_count(self, queue: str, count: int, timeout_s: float = 4.0) -> None:
         """Wait until a queue holds that many ready messages, and record how many it held last."""
@@ -310,8 +327,8 @@ class Client:
             settled = {n for n in self._unsettled if n <= tag} if event.fields["multiple"] else {tag} & self._unsettled
             if tag not in settled:
                 self._note(f"! {self.label} settled {tag}, which was not outstanding")
-            if event.fields.get("requeue"):
-                self._note(f"{self.label} (nack with requeue set)")
+            if event.name == "basic.nack" and not event.fields["requeue"]:
+                self._note(f"! {self.label} a nack without requeue")
             (acked if event.name == "basic.ack" else nacked).update(settled)
             self._unsettled -= settled
         self._note(f"{self.label} confirms: acked {sorted(acked)} nacked {sorted(nacked)}")

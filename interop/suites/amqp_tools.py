@@ -24,7 +24,7 @@ def start(command: str, **variables: str) -> "subprocess.Popen[bytes]":
 
 
 def shell(command: str, stdin: bytes = b"", **variables: str) -> tuple[int, bytes, bytes]:
-    """Run a shell command to its end; returns exit code, output, errors. Raises TimeoutExpired when it takes too long."""
+    """Run a shell command to its end; returns exit code, output, errors. Raises TimeoutExpired after ten seconds."""
     process = start(command, **variables)
     try:
         output, errors = process.communicate(stdin, LIMIT_S)

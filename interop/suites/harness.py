@@ -1,10 +1,10 @@
 """What the suites share: scenarios, checks, waiting with an end, and a TCP proxy that can cut connections.
 
-A suite is one process: it runs its scenarios one after the other (a failed one does not stop the rest), prints one line
-for each, and ends with a line such as `pika-blocking: 14 checks passed` and exit code 0, or with the names of what failed
-and exit code 1. Arguments name the scenarios to run; without any, all run.
+A suite is one process: it runs its scenarios one after the other (a failed one does not stop the rest), prints one
+line for each, and ends with a line such as `pika-blocking: 14 checks passed` and exit code 0, or with the names of what
+failed and exit code 1. Arguments name the scenarios to run; without any, all run.
 
-The broker's address comes from the environment (AMQP_URL). This module knows no AMQP and needs the standard library only.
+The broker's address comes from the environment (AMQP_URL). This module knows no AMQP and needs the standard library.
 Invariants: every scenario has a deadline; a scenario that checks nothing has failed; every name that a suite declares
 holds the run's random id, so that suites meet neither each other nor the leftovers of an earlier run.
 """

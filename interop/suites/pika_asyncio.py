@@ -1,4 +1,4 @@
-"""pika's AsyncioConnection in asyncio programs: callbacks turned into futures, handlers as tasks, reconnecting in a loop."""
+"""pika's AsyncioConnection in asyncio programs: callbacks turned into futures, handlers as tasks, a reconnect loop."""
 
 import asyncio
 import itertools

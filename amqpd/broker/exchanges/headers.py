@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from amqpd.broker.arguments import erlang_binary
+from amqpd.broker import erlang
 from amqpd.broker.exchanges.contract import ExchangeType
 from amqpd.errors import precondition_failed
 from amqpd.wire import tables
@@ -45,7 +45,10 @@ class Pattern:
 
 
 def comparable(field: Field) -> object:
-    """A value in which fields that RabbitMQ 4.3 takes for equal are equal, and others are not."""
+    """A value in which fields that RabbitMQ 4.3 takes for equal are equal, and others are not.
+
+    Widths do not matter at the top; inside arrays and tables types and order do.
+    """
     value = field.value
     if isinstance(value, bool):
         return ("bool", value)
@@ -55,11 +58,6 @@ def comparable(field: Field) -> object:
         return ("float", value)
     if isinstance(value, bytes):
         return ("binary", value)
-    if field.kind == tables.ARRAY:
-        return ("array", [comparable(item) for item in field.items()])
-    if field.kind == tables.TABLE:
-        assert isinstance(value, list)
-        return ("table", sorted((key, repr(comparable(item))) for key, item in value))
     return (field.type_name, value)
 
 
@@ -78,11 +76,11 @@ class Headers(ExchangeType):
             return
         if mode.kind != tables.LONGSTR:
             raise precondition_failed(
-                f"Invalid x-match field type {mode.type_name} (value {_term(mode)}); expected longstr"
+                f"Invalid x-match field type {mode.type_name} (value {erlang.value(mode)}); expected longstr"
             )
         if mode.text() not in MODES:
             raise precondition_failed(
-                f"Invalid x-match field value {erlang_binary(mode.text())}; "
+                f"Invalid x-match field value {erlang.text(mode.raw())}; "
                 "expected all, any, all-with-x, or any-with-x"
             )
 
@@ -100,9 +98,3 @@ class Headers(ExchangeType):
         for binding, pattern in self._patterns.items():
             if binding.destination not in found and pattern.matches(headers):
                 found[binding.destination] = None
-
-
-def _term(field: Field) -> str:
-    if field.kind == tables.BOOL:
-        return "true" if field.value else "false"
-    return str(field.value)

@@ -370,9 +370,8 @@ def delete_cancels(b: Bench, _: str, capabilities: tuple[str, ...]) -> None:
     c = b.connect(capabilities=capabilities).open(1, 2)
     q = c.queue(b.q())
     c.do("basic.consume", queue=q, consumer_tag="t")
-    c.call("queue.delete", 2, queue=q)
-    c.sync()
-    c.quiet(0.1)
+    c.send("queue.delete", 2, queue=q, nowait=True)
+    c.settle()
 
 
 @rows("7 {0} with nowait", [

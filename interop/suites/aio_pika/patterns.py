@@ -53,7 +53,7 @@ async def rpc() -> None:
         await asyncio.sleep(0.1)
         try:
             await client.call(names[dawdle], expiration=0.2)
-        except asyncio.TimeoutError as error:
+        except TimeoutError as error:
             suite.contains("expired behind the first", error, "Message timed-out")
         else:
             suite.check("TimeoutError", False)

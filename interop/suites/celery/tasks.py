@@ -1,6 +1,6 @@
 """The application under test. The driver starts workers with `celery -A suites.celery.tasks worker`.
 
-Results come back over the broker itself (`rpc://`). Names carry a prefix from the environment, so that runs do not meet.
+Results come back over the broker itself (`rpc://`). Names carry a prefix from the environment: runs do not meet.
 """
 
 import os

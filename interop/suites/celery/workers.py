@@ -1,4 +1,4 @@
-"""Worker processes: started by the `celery` command in a process group of their own, killed or stopped as operators do."""
+"""Worker processes: started by the `celery` command in process groups of their own, stopped or killed."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ STOP_S = 20.0
 
 
 class Worker:
-    """One `celery worker`, for `with`. On leaving it is stopped with SIGTERM (a warm shutdown), unless it is gone already."""
+    """One `celery worker`, for `with`; at the end it is asked for a warm shutdown, unless it is gone already."""
 
     def __init__(self, app: Celery, module: str, name: str, *options: str, url: str | None = None) -> None:
         self.name = f"{name}@interop"

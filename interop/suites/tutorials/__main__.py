@@ -1,4 +1,4 @@
-"""Starts the tutorials' programs as a reader of the tutorials would, in several terminals, and reads what they print."""
+"""Starts the tutorials' programs as their reader would, in several terminals, and reads what they print."""
 
 import os
 import queue
