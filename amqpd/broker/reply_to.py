@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.message import Message
 from amqpd.broker.queues.contract import Queue
+from amqpd.broker.routing import REPLY_PREFIX
 
 if TYPE_CHECKING:
     from amqpd.broker.consumers import Consumer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
 
 PSEUDO_QUEUE: Final = "amq.rabbitmq.reply-to"
-PREFIX: Final = PSEUDO_QUEUE + "."
+PREFIX: Final = REPLY_PREFIX
 
 
 class ReplyQueue(Queue):

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
 
 
+# What the names of reply consumers begin with (`reply_to`): a message to one that is gone counts as routed.
+REPLY_PREFIX: Final = "amq.rabbitmq.reply-to."
+
+
 class Destination:
     """What a binding can lead to: a queue or an exchange."""
 
@@ -142,6 +146,8 @@ class Router:
         if exchange.name == "":
             for key in self._keys:
                 queue = self._vhost.queue_for(key)
+                if queue is None and key.startswith(REPLY_PREFIX):
+                    queue = self._vhost.gone_reply_queue
                 if queue is not None:
                     found[queue] = None
                     if queue.volatile:

@@ -50,6 +50,7 @@ class VHost:
         self.exchanges: Final[dict[str, Exchange]] = {}
         self.queues: Final[dict[str, Queue]] = {}
         self.reply_queues: Final[dict[str, ReplyQueue]] = {}
+        self.gone_reply_queue: Final = ReplyQueue(self, PREFIX)  # takes the replies that nobody waits for any more
         self.version = 0
         self.tracing = False
         self._cycles_seen: Final[set[tuple[str, str]]] = set()

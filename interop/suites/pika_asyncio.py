@@ -259,23 +259,26 @@ async def reconnecting() -> None:
     seen: list[str] = []
     with Proxy(suite.url) as proxy:
 
+        async def serve(session: Session) -> None:
+            channel = session.channel
+
+            async def handle(method: Basic.Deliver, properties: pika.BasicProperties, body: bytes) -> None:
+                seen.append(body.decode())
+                if len(seen) == 6:
+                    proxy.cut()
+                elif channel.is_open:
+                    channel.basic_ack(method.delivery_tag)
+                    finished.append(body.decode())
+
+            await session.call(channel.basic_qos, prefetch_count=1)
+            await session.consume(channel, queue, handle)
+            while not session.lost.done() and len(finished) < 10:
+                await asyncio.sleep(0.02)
+
         async def worker() -> None:
             while len(finished) < 10:
                 async with Session(proxy.url) as session:
-                    channel = session.channel
-
-                    async def handle(method: Basic.Deliver, properties: pika.BasicProperties, body: bytes) -> None:
-                        seen.append(body.decode())
-                        if len(seen) == 6:
-                            proxy.cut()
-                        elif channel.is_open:
-                            channel.basic_ack(method.delivery_tag)
-                            finished.append(body.decode())
-
-                    await session.call(channel.basic_qos, prefetch_count=1)
-                    await session.consume(channel, queue, handle)
-                    while not session.lost.done() and len(finished) < 10:
-                        await asyncio.sleep(0.02)
+                    await serve(session)
 
         async with Session() as producer:
             await producer.call(producer.channel.queue_declare, queue, durable=True)

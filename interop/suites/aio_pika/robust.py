@@ -41,7 +41,7 @@ async def topology_comes_back() -> None:
             await inbox.wait(1)
             for cut in (1, 2):
                 proxy.cut()
-                await wait_until_async("reconnected", lambda count=cut: len(reconnected) == count)  # type: ignore[misc]
+                await wait_until_async("reconnected", lambda count=cut: len(reconnected) == count)
                 await publish_until_taken(channel, exchange, "a.b", f"after cut {cut}")
                 await inbox.wait(1 + cut)
             suite.equal("messages", inbox.bodies, ["before", "after cut 1", "after cut 2"])

@@ -120,7 +120,7 @@ def worker_killed_in_mid_task() -> None:
 
 @suite.scenario(90)
 def pool_process_killed_in_mid_task() -> None:
-    """Only the pool process dies: task_reject_on_worker_lost gives the task back to the queue, and the worker lives on."""
+    """Only the pool process dies: reject_on_worker_lost gives the task back to the queue; the worker lives on."""
     with worker("lost", "-c", "1", "-Q", tasks.CRASH, "--max-tasks-per-child", "100") as lossy:
         result = tasks.slow.apply_async(("pool", 600), queue=tasks.CRASH)
         wait_until("the task runs", (DIRECTORY / "pool.started").exists)
@@ -214,7 +214,7 @@ class Listener:
 
 @suite.scenario(60)
 def broken_network() -> None:
-    """The worker's connection breaks, twice; it connects again and goes on. The caller's connection was never touched."""
+    """The worker's connection breaks, twice; it connects again and goes on. The caller's is never touched."""
     with Proxy(suite.url) as proxy, worker("robust", "-c", "1", "-Q", tasks.RECONNECT, url=proxy.url):
         for cut in range(2):
             before = tasks.add.apply_async((cut, 1), queue=tasks.RECONNECT)

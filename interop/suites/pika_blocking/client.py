@@ -54,7 +54,7 @@ class Inbox:
         self._channel.basic_ack(self.deliveries[-1].method.delivery_tag, multiple=True)
 
     def wait(self, count: int) -> list[str]:
-        """Process events until `count` messages are here; returns their bodies. Raises CheckFailed after ten seconds."""
+        """Process events until `count` messages are here; returns the bodies. Raises CheckFailed after ten seconds."""
         pump = lambda: self._channel.connection.process_data_events(0.05)  # noqa: E731
         wait_until(f"{count} messages (there are {len(self.deliveries)})", lambda: len(self.deliveries) >= count, pump)
         return self.bodies

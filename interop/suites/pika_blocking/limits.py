@@ -34,7 +34,7 @@ def message_ttl() -> None:
                 406,
                 f"PRECONDITION_FAILED - invalid expiration '{value}': {text}",
                 lambda ch, bad=value: publish(ch, plain, ["x"], expiration=bad),
-            )  # type: ignore[misc]
+            )
 
 
 @suite.scenario()
@@ -77,4 +77,4 @@ def priorities() -> None:
                 406,
                 "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue",
                 lambda ch, value=bad: ch.queue_declare("", arguments={"x-max-priority": value}),
-            )  # type: ignore[misc]
+            )

@@ -185,5 +185,5 @@ def redeclaration() -> None:
                 406,
                 f"PRECONDITION_FAILED - {text}",
                 lambda ch, declared=properties: ch.queue_declare(queue, **declared),
-            )  # type: ignore[misc]
+            )
         channel.queue_delete(queue)
