@@ -10,8 +10,10 @@ holds the run's random id, so that suites meet neither each other nor the leftov
 """
 
 import asyncio
+import importlib
 import inspect
 import os
+import pkgutil
 import secrets
 import signal
 import socket
@@ -21,7 +23,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType, TracebackType
+from types import FrameType, ModuleType, TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -106,6 +108,13 @@ class Suite:
             return False
         print(f"ok   {name} ({self.passed - before} checks, {time.monotonic() - started:.1f} s)", flush=True)
         return True
+
+
+def load_scenarios(package: ModuleType) -> None:
+    """Import every module of a suite's folder, which registers its scenarios: none can be forgotten."""
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
 
 
 class Alarm:

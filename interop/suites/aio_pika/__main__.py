@@ -1,9 +1,9 @@
 """Runs all scenarios of this folder."""
 
-from suites.aio_pika import everyday, patterns, robust
+import suites.aio_pika
 from suites.aio_pika.client import suite
-
-MODULES = (everyday, patterns, robust)  # importing them registers their scenarios
+from suites.harness import load_scenarios
 
 if __name__ == "__main__":
+    load_scenarios(suites.aio_pika)
     suite.main()

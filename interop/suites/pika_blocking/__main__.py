@@ -1,18 +1,9 @@
 """Runs all scenarios of this folder."""
 
-from suites.pika_blocking import deadlettering, limits, queues, reliability, routing, rpc, sessions, work
+import suites.pika_blocking
+from suites.harness import load_scenarios
 from suites.pika_blocking.client import suite
 
-MODULES = (
-    work,
-    queues,
-    routing,
-    reliability,
-    deadlettering,
-    limits,
-    rpc,
-    sessions,
-)  # importing them registers their scenarios
-
 if __name__ == "__main__":
+    load_scenarios(suites.pika_blocking)
     suite.main()
