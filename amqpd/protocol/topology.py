@@ -179,7 +179,7 @@ def _names(channel: Channel, queue_name: str, key: str) -> tuple[str, str]:
 
 
 def _check_bindable(queue_name: str, source_name: str) -> None:
-    if queue_name.startswith(PREFIX) or queue_name == PSEUDO_QUEUE:
+    if queue_name.startswith(PREFIX):
         raise access_refused("cannot bind or unbind to a volatile (direct reply-to) queue")
     _check_not_default(source_name)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ExpiryTimer(Timer):
-    """Due when the first message at a head expires."""
+    """Due when the message at the head expires."""
 
     def __init__(self, queue: ClassicQueue) -> None:
         super().__init__()
@@ -129,24 +129,23 @@ class ClassicQueue(Queue):
     # -- time passes
 
     def expire(self) -> None:
-        """Let the heads that are past their time go, and see to it that the next one is not missed."""
+        """Let the head go while it is past its time, and see to it that the next one is not missed.
+
+        Only the head of the whole queue expires: what is overdue behind it waits for its turn (RabbitMQ: ttl.md).
+        """
         if not self.expiring:
             return
-        now_ms = self.vhost.broker.now_ms
-        next_ms = -1
-        for level in self.levels:
-            while len(level):
-                due_ms = self._deadline(level.peek())
-                if due_ms < 0 or due_ms > now_ms:
-                    if due_ms >= 0 and (next_ms < 0 or due_ms < next_ms):
-                        next_ms = due_ms
-                    break
-                self._dead_letter(self._pop(level), deadletter.EXPIRED)
-        timers = self.vhost.broker.timers
-        if next_ms < 0:
-            timers.cancel(self._expiry)
-        else:
-            timers.schedule(self._expiry, next_ms)
+        broker = self.vhost.broker
+        while self.ready_messages:
+            level = self._head_level()
+            due_ms = self._deadline(level.peek())
+            if due_ms < 0:
+                break
+            if due_ms > broker.now_ms:
+                broker.timers.schedule(self._expiry, due_ms)
+                return
+            self._dead_letter(self._pop(level), deadletter.EXPIRED)
+        broker.timers.cancel(self._expiry)
 
     def _deadline(self, message: Message) -> int:
         """When `message` expires in this queue (ms), or -1: the lesser of its own and the queue's time to live."""
