@@ -88,6 +88,7 @@ class Consumers:
         self.all.remove(consumer)
         consumer.cancelled = True
         self._leave_ring(consumer)
+        self._drop_level(consumer.priority)
         if not (self.single_active and consumer.active and self.all):
             return None
         heir = self.all[0]
@@ -141,6 +142,11 @@ class Consumers:
         created = Level(priority)
         self._levels.insert(at, created)
         return created
+
+    def _drop_level(self, priority: int) -> None:
+        """Forget a priority that no consumer has any more."""
+        if not any(consumer.priority == priority for consumer in self.all):
+            self._levels.remove(self._level(priority))
 
     def _leave_ring(self, consumer: Consumer) -> None:
         if not consumer.waiting:

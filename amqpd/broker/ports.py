@@ -64,7 +64,7 @@ class Authenticator:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Transport:
-    """The socket below a connection. None of these blocks."""
+    """The socket below a connection. None of these blocks. After `abort` a flush has nothing to do."""
 
     def flush(self) -> None:
         """Bytes were written to the connection's buffer: send what the socket takes."""

@@ -175,7 +175,7 @@ class VHost:
 
     def queue(self, name: str, owner: Owner) -> Queue:
         """The queue `name`, for a connection that wants to use it. Raises 404, 405."""
-        found = self.queue_for(name)
+        found = self.queues.get(name)
         if found is None:
             raise not_found(f"no {described_queue(name, self.name)}")
         check_owner(found, owner)

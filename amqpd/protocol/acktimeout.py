@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.timers import IDLE, Timer
 from amqpd.errors import precondition_failed
+from amqpd.protocol import consuming
+from amqpd.protocol.transactions import REQUEUE
 from amqpd.wire import methods
 
 if TYPE_CHECKING:
@@ -77,9 +79,7 @@ class AckTimeout(Timer):
                 0,
             )
             return
-        channel.cancel(consumer)
-        channel.send(methods.basic_cancel(consumer.tag))
-        returned = channel.deliveries.take_of(consumer)
-        for unacked in returned:
-            unacked.queue.requeue(unacked)
-        overdue.queue.dispatch()
+        if not consumer.cancelled:
+            channel.cancel(consumer)
+            channel.send(methods.basic_cancel(consumer.tag))
+        consuming.settle(channel, REQUEUE, channel.deliveries.take_of(consumer))

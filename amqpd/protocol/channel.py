@@ -217,7 +217,7 @@ class Channel(DeliverySink):
 
     def cancel(self, consumer: Consumer) -> None:
         """End a consumer on this side's or the client's wish; what it has not acknowledged stays outstanding."""
-        self.consumers.pop(consumer.tag, None)
+        del self.consumers[consumer.tag]
         notices.consumer_removed(self, consumer)
         if consumer.queue is self.reply_queue:
             self.reply_queue = None
@@ -261,6 +261,8 @@ class Channel(DeliverySink):
         """Cancel the consumers and give back what was not acknowledged. May be called more than once."""
         if self.closing:
             return
+        if self.publisher.confirms is not None and self.publisher.confirms.pending:
+            self.flush_confirms()
         self.closing = True
         notices.channel_closed(self)
         self.timeout.stop()

@@ -4,8 +4,8 @@
 transport, once at the end of a round. Its states stand in `states`, negotiation in `handshake`, what happens on a
 channel in `channel`.
 
-`paused` stops the walk between two frames: the connection publishes while an alarm is on, or waits for a definition to
-be stored. What was not parsed stays in `_rest`, which is less than a read and a frame.
+`paused` stops the walk between two frames: the connection publishes while an alarm is on (`blocked`), waits for a
+definition to be stored (`_withheld`), or does not take the answers to what it asks (`throttled`). What was not parsed stays in `_rest`, which is less than a read and a frame.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Connection(Owner):
         self.state = AWAIT_HEADER
         self.paused = False
         self.blocked = False
+        self.throttled = False
         self.user: User | None = None
         self.mechanism = ""
         self.vhost: VHost | None = None
@@ -126,6 +127,9 @@ class Connection(Owner):
                 self._channel_fault(error)
             except ConnectionFault as error:
                 pos = self._next
+                if isinstance(error, FrameFault) and self.state < AWAIT_OPEN:
+                    handshake.refuse(self, error.text)
+                    break
                 self.fail(error)
             except HandshakeFailure as error:
                 handshake.refuse(self, str(error))
@@ -270,9 +274,13 @@ class Connection(Owner):
     # -- bytes go out
 
     def send(self, channel: int, payload: bytes) -> None:
-        """Write a method frame."""
+        """Write a method frame. Where too much is unsent already nothing more is read until the client has taken it."""
         self.touch()
         write_frame(self.out, METHOD, channel, payload)
+        if len(self.out) + self.unsent > self.broker.limits.unsent_stop:
+            self.throttled = True
+            self.congested = True
+            self.paused = True
 
     def reply(self, channel: int, payload: bytes) -> None:
         """Write the answer of a method that changed definitions: once these are stored, and reading stops till then."""
@@ -326,6 +334,9 @@ class Connection(Owner):
         if not self.congested:
             return
         self.congested = False
+        if self.throttled:
+            self.throttled = False
+            self._go_on()
         for channel in list(self.channels.values()):
             channel.wake_consumers()
 
@@ -359,7 +370,7 @@ class Connection(Owner):
         self._go_on()
 
     def _go_on(self) -> None:
-        if self.blocked or self._withheld is not None:
+        if self.blocked or self.throttled or self._withheld is not None:
             return
         self.paused = False
         if not self._feeding:

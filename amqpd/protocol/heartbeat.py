@@ -35,6 +35,7 @@ class Heartbeat(Timer):
     def start(self, interval_s: int) -> None:
         """Begin; the first is due after half an interval."""
         self.interval_ms = interval_s * 1000
+        self._sent = self._connection.bytes_sent
         if interval_s:
             self._schedule()
 

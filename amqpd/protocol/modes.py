@@ -79,7 +79,9 @@ def tx_commit(channel: Channel, reader: Reader) -> None:
     transaction.settlements = []
     complete = True
     for publish in published:
-        if not channel.publisher.enqueue(publish.queues, publish.message, publish.mandatory):
+        queues = [queue for queue in publish.queues if not queue.deleted]
+        unroutable = not publish.queues and publish.mandatory
+        if not channel.publisher.enqueue(queues, publish.message, unroutable):
             complete = False
     for settlement in settlements:
         consuming.settle(channel, settlement.how, settlement.unacked)

@@ -109,6 +109,7 @@ class Publisher:
                     and read_i32_be(data, header_end + 3) == size
                     and read_i16_be(data, header_end + 1) == read_i16_be(data, pos + 1)
                     and data[body_end - 1] == END
+                    and size <= self._connection.frame_max
                 ):
                     self._connection.resume_at(body_end)
                     self._complete(arguments, data[after:body_end], header_size, size)

@@ -228,6 +228,8 @@ class ClassicQueue(Queue):
         if self.deleted:
             return
         message = unacked.message
+        if message.expiration_ms >= 0:
+            self.expiring = True
         self._level_of(message).put_back(unacked.position, message)
         self.ready_messages += 1
         self.ready_bytes += message.size
