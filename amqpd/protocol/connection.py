@@ -5,7 +5,8 @@ transport, once at the end of a round. Its states stand in `states`, negotiation
 channel in `channel`.
 
 `paused` stops the walk between two frames: the connection publishes while an alarm is on (`blocked`), waits for a
-definition to be stored (`_withheld`), or does not take the answers to what it asks (`throttled`). What was not parsed stays in `_rest`, which is less than a read and a frame.
+definition to be stored (`_withheld`), or does not take the answers to what it asks (`throttled`). What was not parsed
+stays in `_rest`, which is less than a read and a frame.
 """
 
 from __future__ import annotations
