@@ -12,10 +12,10 @@ import base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from amqpd.broker import exchanges
 from amqpd.broker.alarms import Alarms
 from amqpd.broker.events import Events
 from amqpd.broker.exchanges.contract import Registry
+from amqpd.broker.exchanges.types import built_in
 from amqpd.broker.limits import Limits
 from amqpd.broker.ports import Catalogue, Owner
 from amqpd.broker.timers import Timers
@@ -41,7 +41,7 @@ class Broker:
         self.limits: Final = limits
         self.catalogue: Final = catalogue
         self.name: Final = name
-        self.exchange_types: Final = exchange_types if exchange_types is not None else exchanges.built_in()
+        self.exchange_types: Final = exchange_types if exchange_types is not None else built_in(random)
         self.now_ms = 0
         self.offset_ms = 0
         self.timers: Final = Timers()

@@ -1,0 +1,67 @@
+"""Values as Erlang prints them: RabbitMQ's reply-texts contain Erlang terms, and clients compare texts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from amqpd.wire import tables
+from amqpd.wire.tables import Field
+
+_ESCAPES: Final[dict[int, str]] = {
+    8: "\\b",
+    9: "\\t",
+    10: "\\n",
+    11: "\\v",
+    12: "\\f",
+    13: "\\r",
+    27: "\\e",
+    34: '\\"',
+    92: "\\\\",
+}
+
+
+def string(text: str) -> str:
+    """A string: with double quotes."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def octets(raw: bytes) -> str:
+    """A binary as numbers (~w)."""
+    return "<<" + ",".join(str(octet) for octet in raw) + ">>"
+
+
+def binary(raw: bytes) -> str:
+    """A binary (~p): as text where all of it is printable ASCII, as numbers where not."""
+    if raw and all(32 <= octet <= 126 or octet in _ESCAPES for octet in raw):
+        return '<<"' + "".join(_ESCAPES.get(octet) or chr(octet) for octet in raw) + '">>'
+    return octets(raw)
+
+
+def text(raw: bytes) -> str:
+    """A binary (~tp): as text where it is printable UTF-8, as numbers where not."""
+    try:
+        decoded = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return octets(raw)
+    if decoded.isascii() or not decoded.isprintable():
+        return binary(raw)
+    return f"<<{string(decoded)}/utf8>>"
+
+
+def value(field: Field) -> str:
+    """The value of a table's field (~tp)."""
+    content = field.value
+    if content is None:
+        return "undefined"
+    if isinstance(content, bool):
+        return "true" if content else "false"
+    if isinstance(content, bytes):
+        return text(content)
+    if isinstance(content, tuple):
+        return "{" + ",".join(str(part) for part in content) + "}"
+    if field.kind == tables.ARRAY:
+        return "[" + ",".join(f"{{{item.type_name},{value(item)}}}" for item in field.items()) + "]"
+    if isinstance(content, list):
+        pairs = [f"{{{text(key.encode())},{item.type_name},{value(item)}}}" for key, item in content]
+        return "[" + ",".join(pairs) + "]"
+    return str(content)
