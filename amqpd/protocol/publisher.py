@@ -135,6 +135,8 @@ class Publisher:
         size &= 0xFFFF_FFFF_FFFF_FFFF
         if size > HARD_MESSAGE_LIMIT:
             raise faults.body_over_limit(size, HARD_MESSAGE_LIMIT)
+        if len(frame) < _MINIMAL + OVERHEAD:
+            raise _undecodable("no property flags")
         self._check_size(size)
         self._header = frame
         self._size = size
@@ -245,7 +247,7 @@ class Publisher:
             if seen.headers is not None:
                 tables.validate(seen.headers)
         except MalformedError as error:
-            raise ConnectionFault(FRAME_ERROR, f"cannot decode content header: {error}") from None
+            raise _undecodable(str(error)) from None
         changes: dict[int, bytes] = {}
         if seen.reply_to == _PSEUDO_QUEUE:
             name = self._channel.reply_name()
@@ -338,6 +340,11 @@ class Publisher:
 
 
 _PSEUDO_QUEUE: Final = as_bytes(PSEUDO_QUEUE)
+
+
+def _undecodable(reason: str) -> ConnectionFault:
+    """501: a content header is not of its form (RabbitMQ crashes there, with 541)."""
+    return ConnectionFault(FRAME_ERROR, f"cannot decode content header: {reason}")
 
 
 def parse_expiration(raw: bytes) -> int:
