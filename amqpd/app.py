@@ -1,0 +1,210 @@
+"""The composition root: builds every part of a node from its settings, and knows the order of start and stop.
+
+Start: plugins, broker, data directory, listeners, tasks. Stop: listeners, connections (told, and waited for), tasks,
+data directory. `serve` adds what a process of its own needs: signals, logs, garbage collection.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import platform
+import signal
+import socket
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from amqpd import hooks
+from amqpd.auth.internal import InternalAuthenticator
+from amqpd.auth.users import Users
+from amqpd.broker.exchanges.types import built_in
+from amqpd.broker.limits import Limits
+from amqpd.broker.node import Broker
+from amqpd.broker.ports import Catalogue
+from amqpd.config import SETTINGS, Settings
+from amqpd.errors import ConfigError
+from amqpd.runtime import build, logs, memory
+from amqpd.runtime.datadir import DataDir
+from amqpd.runtime.driver import Driver
+from amqpd.server import listeners as listening
+from amqpd.server.control import ControlServer
+from amqpd.server.hub import Hub
+from amqpd.server.operator import Operator
+
+log = logging.getLogger("amqpd.node")
+
+
+def limits_from(settings: Settings) -> Limits:
+    """The broker's limits."""
+    limits = Limits()
+    for name, setting in SETTINGS.items():
+        if setting.limit:
+            setattr(limits, setting.limit, settings.value(name))
+    return limits
+
+
+class Node:
+    """One node. Making it loads plugins and builds the broker; `run` does the rest, once. Both raise ConfigError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings: Final = settings
+        self.plugins: Final = hooks.load(settings.names("plugins"))
+        types = built_in(os.urandom)
+        for plugin in self.plugins:
+            plugin.call("register_exchange_types", types)
+        name = settings.text("node_name") or f"amqpd@{socket.gethostname()}"
+        self.broker: Final = Broker(limits_from(settings), Catalogue(), os.urandom, name, types)
+        self.users: Final = Users(os.urandom)
+        self.users.add(settings.text("default_user"), settings.text("default_pass"), ["administrator"])
+        self.authenticator: Final = InternalAuthenticator(self.users, settings.names("loopback_users"))
+        self.stopping: Final = trio.Event()
+        self.addresses: list[str] = []
+        self._driver: Driver | None = None
+        self._hub: Hub | None = None
+        self._accepting: trio.CancelScope | None = None
+
+    @property
+    def driver(self) -> Driver:
+        """Ends rounds. There while the node runs."""
+        assert self._driver is not None
+        return self._driver
+
+    @property
+    def hub(self) -> Hub:
+        """All sessions. There while the node runs."""
+        assert self._hub is not None
+        return self._hub
+
+    def stop(self) -> None:
+        """Have `run` end. May be called more than once, from trio's thread."""
+        self.stopping.set()
+
+    async def run(
+        self, data_dir: DataDir | None = None, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until `stop` was called and every connection has ended, or until cancelled.
+
+        Without a data directory there is no control socket. `addresses` is filled when started.
+        """
+        settings = self.settings
+        mode = int(settings.text("unix_socket_mode"), 8)
+        listeners = listening.open_listeners(settings.names("listeners"), mode)
+        try:
+            self.addresses = [listener.address for listener in listeners]
+            async with trio.open_nursery() as nursery:
+                await self._start(nursery, listeners, data_dir)
+                task_status.started(self)
+                await self.stopping.wait()
+                if self._accepting is not None:
+                    self._accepting.cancel()
+                listening.close_all(listeners)
+                await self.hub.stop(settings.number("shutdown_timeout") / 1000)
+                nursery.cancel_scope.cancel()
+        finally:
+            listening.close_all(listeners)
+
+    async def _start(
+        self, nursery: trio.Nursery, listeners: list[listening.Listener], data_dir: DataDir | None
+    ) -> None:
+        settings = self.settings
+        self._driver = Driver(self.broker)
+        self._hub = Hub(self.broker, self.authenticator, self._driver, nursery, settings.number("handshake_max"))
+        if settings.flag("event_exchange"):
+            self.broker.events.enable()
+        if settings.flag("log_exchange"):
+            handler = logs.ExchangeHandler(self._driver, settings.text("log.format"))
+            await nursery.start(_attached, handler)
+        for plugin in self.plugins:
+            plugin.call("on_start", self.broker)
+        watermark = settings.value("vm_memory_high_watermark")
+        assert isinstance(watermark, (int, float))
+        nursery.start_soon(self._driver.run)
+        nursery.start_soon(memory.watch, self._driver, memory.watermark_bytes(watermark, memory.total_bytes()))
+        nursery.start_soon(self._hub.sweep)
+        if data_dir is not None:
+            control = ControlServer(self._hub, Operator(self._hub, self.addresses, self.stop))
+            await nursery.start(control.serve, str(data_dir.control_path))
+        await nursery.start(self._accept, listeners)
+
+    async def _accept(
+        self, listeners: list[listening.Listener], task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        with trio.CancelScope() as self._accepting:
+            async with trio.open_nursery() as nursery:
+                for listener in listeners:
+                    nursery.start_soon(listener.accept, self.hub.admit)
+                task_status.started()
+
+
+async def _attached(
+    handler: logging.Handler, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Keep a log handler in place as long as this task lives."""
+    logging.getLogger(logs.ROOT).addHandler(handler)
+    try:
+        task_status.started()
+        await trio.sleep_forever()
+    finally:
+        logging.getLogger(logs.ROOT).removeHandler(handler)
+
+
+def serve(settings: Settings) -> None:
+    """Run a node as this process until SIGTERM or SIGINT; a second one ends it at once. Raises ConfigError, OSError."""
+    logs.configure(settings.text("log.level"), settings.text("log.format"), settings.text("log.file"))
+    data_dir = DataDir(Path(settings.text("data_dir")))
+    try:
+        node = Node(settings)
+        _tune_garbage_collection()
+        trio.run(_serve, node, data_dir)
+    except BaseExceptionGroup as group:
+        raise config_error_in(group) or group from None
+    finally:
+        data_dir.close()
+    log.info("stopped")
+
+
+def config_error_in(group: BaseExceptionGroup[BaseException]) -> ConfigError | None:
+    """The ConfigError that stopped a node's start, out of the groups that trio's nurseries put it into."""
+    found: BaseException | None = group.subgroup(ConfigError)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, ConfigError) else None
+
+
+def _tune_garbage_collection() -> None:
+    """What is there now stays; and a backlog of messages must not be walked again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+async def _serve(node: Node, data_dir: DataDir) -> None:
+    async with trio.open_nursery() as outer:
+        await outer.start(_obey_signals, node, outer.cancel_scope)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.run, data_dir)
+            log.info(
+                "%s on Python %s listens on %s, data in %s",
+                build.described(),
+                platform.python_version(),
+                ", ".join(node.addresses),
+                data_dir.path,
+            )
+        outer.cancel_scope.cancel()
+
+
+async def _obey_signals(
+    node: Node, everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            if node.stopping.is_set():
+                log.warning("second signal: ending at once")
+                everything.cancel()
+            else:
+                log.info("%s: stopping", signal.Signals(number).name)
+                node.stop()

@@ -1,0 +1,233 @@
+"""The types a setting can have: what is accepted, from TOML or as text, and how that is described.
+
+Every kind takes the text form of its values, because environment variables and `--set` have nothing else, and the TOML
+form where that differs. `parse` raises ValueError; `allowed` says what it takes, for the error and for the manual.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+Value = str | int | float | bool | list[str]
+
+_SIZES: Final = {
+    "": 1,
+    "b": 1,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+}
+_TIMES_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
+_QUANTITY: Final = re.compile(r"(\d+)\s*([a-zA-Z]*)")
+_TRUE: Final = ("true", "yes", "on", "1")
+_FALSE: Final = ("false", "no", "off", "0")
+
+
+class Kind:
+    """A type of value."""
+
+    name = ""
+    unit = ""
+
+    @property
+    def allowed(self) -> str:
+        """What may stand there, as the end of a sentence."""
+        raise NotImplementedError
+
+    def parse(self, raw: object) -> Value:
+        """`raw`, from TOML or text, as this kind's value. Raises ValueError."""
+        raise NotImplementedError
+
+    def shown(self, value: Value) -> str:
+        """A value as it can be written into a TOML file."""
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, list):
+            return "[" + ", ".join(self.shown(item) for item in value) + "]"
+        if isinstance(value, str):
+            return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return str(value)
+
+
+class Text(Kind):
+    """Any text; `meaning` describes it."""
+
+    name = "text"
+
+    def __init__(self, meaning: str = "text", *, required: bool = True) -> None:
+        self._meaning: Final = meaning
+        self._required: Final = required
+
+    @property
+    def allowed(self) -> str:
+        return self._meaning if self._required else f"{self._meaning}, or nothing"
+
+    def parse(self, raw: object) -> Value:
+        if not isinstance(raw, str) or (self._required and not raw):
+            raise ValueError
+        return raw
+
+
+class Choice(Kind):
+    """One of a few words."""
+
+    name = "word"
+
+    def __init__(self, *words: str) -> None:
+        self._words: Final = words
+
+    @property
+    def allowed(self) -> str:
+        return "one of " + ", ".join(self._words)
+
+    def parse(self, raw: object) -> Value:
+        if not isinstance(raw, str) or raw.lower() not in self._words:
+            raise ValueError
+        return raw.lower()
+
+
+class Flag(Kind):
+    """On or off."""
+
+    name = "flag"
+
+    @property
+    def allowed(self) -> str:
+        return "true or false"
+
+    def parse(self, raw: object) -> Value:
+        if isinstance(raw, bool):
+            return raw
+        if isinstance(raw, str) and raw.lower() in _TRUE + _FALSE:
+            return raw.lower() in _TRUE
+        raise ValueError
+
+
+class Names(Kind):
+    """A list of texts; as text they stand between commas."""
+
+    name = "list"
+
+    def __init__(self, meaning: str) -> None:
+        self._meaning: Final = meaning
+
+    @property
+    def allowed(self) -> str:
+        return f"a list of {self._meaning}"
+
+    def parse(self, raw: object) -> Value:
+        items = [item.strip() for item in raw.split(",")] if isinstance(raw, str) else raw
+        if items == [""]:
+            return []
+        if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
+            raise ValueError
+        return items
+
+
+class Number(Kind):
+    """A whole number from `low` to `high`, both included."""
+
+    name = "number"
+    scales: dict[str, int] = {"": 1}
+
+    def __init__(self, low: int, high: int, *, zero: str = "") -> None:
+        self._low: Final = low
+        self._high: Final = high
+        self._zero: Final = zero  # what 0 means, where it is something special
+
+    @property
+    def allowed(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        special = f"; 0 is {self._zero}" if self._zero else ""
+        return f"{self._low} to {self._high}{unit}{special}{self._forms()}"
+
+    def _forms(self) -> str:
+        return ""
+
+    def parse(self, raw: object) -> Value:
+        value = self._quantity(raw)
+        if not self._low <= value <= self._high:
+            raise ValueError
+        return value
+
+    def _quantity(self, raw: object) -> int:
+        if isinstance(raw, int) and not isinstance(raw, bool):
+            return raw
+        found = _QUANTITY.fullmatch(raw.strip()) if isinstance(raw, str) else None
+        if found is None:
+            raise ValueError
+        return self._scaled(int(found[1]), found[2].lower())
+
+    def _scaled(self, number: int, unit: str) -> int:
+        if unit not in self.scales:
+            raise ValueError
+        return number * self.scales[unit]
+
+
+class Size(Number):
+    """A number of bytes."""
+
+    name = "size"
+    unit = "bytes"
+    scales = _SIZES
+
+    def _forms(self) -> str:
+        return ', also as "64KiB" or "2MB"'
+
+
+class Duration(Number):
+    """A time in `unit`, which is ms or s."""
+
+    name = "time"
+
+    def __init__(self, low: int, high: int, unit: str, *, zero: str = "") -> None:
+        super().__init__(low, high, zero=zero)
+        self.unit = unit
+
+    def _forms(self) -> str:
+        return ', also as "500ms", "10s" or "2m"' if self.unit == "ms" else ', also as "10s" or "2m"'
+
+    def _scaled(self, number: int, unit: str) -> int:
+        time_ms = number * _TIMES_MS.get(unit or self.unit, -1)
+        value, rest = divmod(time_ms, _TIMES_MS[self.unit])
+        if value < 0 or rest:
+            raise ValueError
+        return value
+
+
+class Mode(Kind):
+    """The permissions of a file, in octal."""
+
+    name = "permissions"
+
+    @property
+    def allowed(self) -> str:
+        return 'file permissions in octal, as "660"'
+
+    def parse(self, raw: object) -> Value:
+        if not isinstance(raw, str) or re.fullmatch(r"(0o?)?[0-7]{3}", raw) is None:
+            raise ValueError
+        return raw[-3:]
+
+
+class Watermark(Kind):
+    """A share of the memory there is, or a number of bytes."""
+
+    name = "share or size"
+
+    @property
+    def allowed(self) -> str:
+        return 'a share of memory from 0.0 to 1.0, or a size such as 2000000000 or "2GiB"'
+
+    def parse(self, raw: object) -> Value:
+        text = str(raw).strip() if isinstance(raw, (str, int, float)) and not isinstance(raw, bool) else ""
+        if re.fullmatch(r"0|1|[01]\.\d+", text):
+            share = float(text)
+            if share > 1:
+                raise ValueError
+            return share
+        return Size(2, 2**63 - 1).parse(raw)

@@ -1,0 +1,50 @@
+"""The values of all settings, once every source was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from amqpd.config.kinds import Value
+from amqpd.config.table import SETTINGS
+
+
+class Settings:
+    """A value for every row of the table; `given` overrides defaults and must hold checked values."""
+
+    def __init__(self, given: Mapping[str, Value] | None = None) -> None:
+        self._values: Final[dict[str, Value]] = {name: setting.default for name, setting in SETTINGS.items()}
+        self._values.update(given or {})
+
+    def value(self, name: str) -> Value:
+        """The value of a setting."""
+        return self._values[name]
+
+    def text(self, name: str) -> str:
+        """The value of a setting that is text."""
+        value = self.value(name)
+        assert isinstance(value, str)
+        return value
+
+    def number(self, name: str) -> int:
+        """The value of a setting that is a whole number, a size or a time."""
+        value = self.value(name)
+        assert isinstance(value, int)
+        return value
+
+    def flag(self, name: str) -> bool:
+        """The value of a setting that is on or off."""
+        value = self.value(name)
+        assert isinstance(value, bool)
+        return value
+
+    def names(self, name: str) -> list[str]:
+        """The value of a setting that is a list."""
+        value = self.value(name)
+        assert isinstance(value, list)
+        return list(value)
+
+    def with_values(self, **values: Value) -> Settings:
+        """A copy with some other values; `__` in a keyword stands for the dot of a name."""
+        given = {name.replace("__", "."): value for name, value in values.items()}
+        return Settings({**self._values, **given})

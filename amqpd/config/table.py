@@ -1,0 +1,219 @@
+"""The one table of settings. What is here is read somewhere; what is not here cannot be set.
+
+Where RabbitMQ has the setting, the name is RabbitMQ's. `limit` names the attribute of the broker's limits that a
+setting fills. After a change: `python -m amqpd.config.reference`, which writes the page of the manual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from amqpd.config.kinds import Choice, Duration, Flag, Kind, Mode, Names, Number, Size, Text, Value, Watermark
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row. `doc` is a sentence or two for the manual; `secret` values are never shown."""
+
+    name: str
+    kind: Kind
+    default: Value
+    doc: str
+    limit: str = ""
+    secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return "AMQPD_" + self.name.replace(".", "_").upper()
+
+
+_UINT31: Final = 2**31 - 1
+_BIG: Final = 2**40
+
+_NODE: Final = (
+    Setting(
+        "listeners",
+        Names('"HOST:PORT", "[IPV6]:PORT" or "unix:PATH"'),
+        ["0.0.0.0:5672"],
+        "Where clients can connect. Port 0 is any free port; the log says which. On the command line: `--listen`.",
+    ),
+    Setting(
+        "unix_socket_mode",
+        Mode(),
+        "660",
+        "Who may connect to a `unix:` listener. A client there counts as being on this machine.",
+    ),
+    Setting(
+        "data_dir",
+        Text("a directory"),
+        "amqpd-data",
+        "The node's own directory, made if it is not there. It holds the control socket that `amqpctl` talks to and a "
+        "lock that keeps a second node out. On the command line: `--data-dir`.",
+    ),
+    Setting(
+        "node_name",
+        Text("a name", required=False),
+        "",
+        "What the node calls itself to clients (`cluster_name`) and in traces. Empty: `amqpd@` and the host's name.",
+    ),
+    Setting(
+        "plugins",
+        Names("modules"),
+        [],
+        "Python modules to load as plugins, besides those that are installed as such.",
+    ),
+    Setting(
+        "shutdown_timeout",
+        Duration(0, 3_600_000, "ms"),
+        10_000,
+        "How long a stopping node waits for its clients to agree to the end of their connections.",
+    ),
+)
+
+_LOG: Final = (
+    Setting("log.level", Choice("debug", "info", "warning", "error", "critical"), "info", "The least that is logged."),
+    Setting("log.format", Choice("text", "json"), "text", "Lines for people, or one JSON object a line."),
+    Setting(
+        "log.file",
+        Text("a file", required=False),
+        "",
+        "Where the log goes; it may be moved away by a log rotator at any time. Empty: standard error.",
+    ),
+    Setting(
+        "log_exchange",
+        Flag(),
+        False,
+        "Whether log lines are also published, to the topic exchange `amq.rabbitmq.log` of the virtual host `/`. The "
+        "routing key is the level.",
+    ),
+    Setting(
+        "event_exchange",
+        Flag(),
+        False,
+        "Whether what happens on the node is published to the topic exchange `amq.rabbitmq.event` of the virtual host "
+        "`/`.",
+    ),
+)
+
+_USERS: Final = (
+    Setting("default_user", Text("a name"), "guest", "The user that exists when a node starts."),
+    Setting("default_pass", Text("a password"), "guest", "That user's password.", secret=True),
+    Setting(
+        "loopback_users",
+        Names("user names"),
+        ["guest"],
+        "Users who can connect from the node's own machine only.",
+        limit="loopback_users",
+    ),
+)
+
+_RESOURCES: Final = (
+    Setting(
+        "vm_memory_high_watermark",
+        Watermark(),
+        0.6,
+        "How much memory the process may use before connections that publish are blocked. A share refers to the "
+        "container's limit where there is one, else to the machine's memory. They go on below 95 % of the watermark.",
+    ),
+    Setting(
+        "connection_max",
+        Number(0, _UINT31, zero="no limit"),
+        0,
+        "Open connections of the node.",
+        limit="connection_max",
+    ),
+    Setting(
+        "handshake_max",
+        Number(0, _UINT31, zero="no limit"),
+        0,
+        "Connections that are not open, because they have just come, or are going. A socket beyond that is closed.",
+    ),
+    Setting(
+        "unsent_bytes_max",
+        Size(4096, _BIG),
+        1_048_576,
+        "Bytes that may wait for a client before its consumers pause. The same bytes eight times over, and nothing "
+        "more is read from it either.",
+        limit="unsent_max",
+    ),
+    Setting(
+        "unsent_bytes_hard_max",
+        Size(4096, _BIG),
+        134_217_728,
+        "Bytes that may wait for a client before its connection is closed.",
+        limit="unsent_hard_max",
+    ),
+    Setting(
+        "route_cache_size",
+        Number(1, 10_000_000),
+        4096,
+        "Routes that a channel remembers, one for each pair of exchange and routing key.",
+        limit="route_cache_size",
+    ),
+)
+
+_PROTOCOL: Final = (
+    Setting(
+        "heartbeat",
+        Duration(0, 65_535, "s", zero="off"),
+        60,
+        "The heartbeat interval offered to clients.",
+        limit="heartbeat_s",
+    ),
+    Setting(
+        "handshake_timeout",
+        Duration(1, 3_600_000, "ms"),
+        10_000,
+        "How long a client may take to open its connection.",
+        limit="handshake_timeout_ms",
+    ),
+    Setting("channel_max", Number(1, 65_535), 2047, "Channels that a connection may open.", limit="channel_max"),
+    Setting("frame_max", Size(4096, _UINT31), 131_072, "The largest frame, as offered to clients.", limit="frame_max"),
+    Setting(
+        "frame_min",
+        Size(4096, 131_072),
+        4096,
+        "The smallest `frame_max` that a client may ask for. RabbitMQ refuses less than 8192.",
+        limit="frame_min",
+    ),
+    Setting(
+        "initial_frame_max",
+        Size(4096, 131_072),
+        8192,
+        "The largest frame before the client has agreed to `frame_max`: it bounds what a login can bring.",
+        limit="initial_frame_max",
+    ),
+    Setting(
+        "max_message_size",
+        Size(1, 536_870_912),
+        16_777_216,
+        "The largest message body.",
+        limit="max_message_size",
+    ),
+    Setting(
+        "header_bytes_max",
+        Size(1024, 536_870_912),
+        1_048_576,
+        "The largest content header: a message's properties, headers included.",
+        limit="header_max",
+    ),
+    Setting(
+        "consumer_max_per_channel",
+        Number(0, _UINT31, zero="no limit"),
+        0,
+        "Consumers of a channel.",
+        limit="consumers_per_channel",
+    ),
+)
+
+# The groups are the sections of the manual's page.
+GROUPS: Final = (
+    ("The node", _NODE),
+    ("Logs and events", _LOG),
+    ("Users", _USERS),
+    ("Resources", _RESOURCES),
+    ("Protocol", _PROTOCOL),
+)
+SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for _title, group in GROUPS for setting in group}

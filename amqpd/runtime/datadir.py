@@ -1,0 +1,49 @@
+"""The node's own directory, and the lock that keeps a second node out of it. Blocks for a moment on disk."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+from amqpd.errors import ConfigError
+
+LOCK_NAME: Final = "amqpd.lock"
+CONTROL_NAME: Final = "amqpd.sock"
+
+
+class DataDir:
+    """The directory, made where it is missing, and locked until `close`. Raises ConfigError.
+
+    The lock is the kernel's, so it goes with the process, however that ended. The file holds the process's id, for
+    people; it stays behind, because removing it would race with the next node.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock: Final = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(f"data_dir: {path} cannot be used: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(self._lock, 32).decode("ascii", "replace").strip()
+            os.close(self._lock)
+            raise ConfigError(
+                f"data_dir: {path} is in use by another node (process {holder or 'unknown'}); "
+                "give each node its own with --data-dir"
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, f"{os.getpid()}\n".encode())
+
+    @property
+    def control_path(self) -> Path:
+        """Where the control socket is."""
+        return self.path / CONTROL_NAME
+
+    def close(self) -> None:
+        """Let another node have it."""
+        os.close(self._lock)

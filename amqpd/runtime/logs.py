@@ -1,0 +1,135 @@
+"""How log records look, where they go, and the exchange that repeats them as messages.
+
+A record may carry `connection`, `channel`, `vhost` and `user` (in logging's `extra`); both formats show those that are
+there. Nothing here sees a password.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import sys
+import time
+from collections import deque
+from typing import Final
+
+import trio
+
+from amqpd.broker import events
+from amqpd.broker.node import DEFAULT_VHOST
+from amqpd.runtime.driver import Driver
+from amqpd.wire import tables
+
+FIELDS: Final = ("connection", "channel", "vhost", "user")
+WAITING_MAX: Final = 1000  # records waiting to be published to the log exchange; more are dropped
+
+ROOT: Final = "amqpd"
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    moment = time.gmtime(record.created)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + f".{int(record.msecs):03d}Z"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """The fields of `extra` that say something. Channel 0 is the connection itself."""
+    found = {name: getattr(record, name, None) for name in FIELDS}
+    return {name: value for name, value in found.items() if value not in (None, "", 0)}
+
+
+class TextFormatter(logging.Formatter):
+    """`TIME LEVEL logger: message connection=... channel=... vhost=... user=...`; a traceback follows."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = "".join(f" {name}={_quoted(value)}" for name, value in _fields(record).items())
+        line = f"{_timestamp(record)} {record.levelname} {record.name}: {_one_line(record.getMessage())}{fields}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _one_line(text: str) -> str:
+    """What a client sent must not make a log line of its own."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _quoted(value: object) -> str:
+    text = _one_line(str(value))
+    return json.dumps(text, ensure_ascii=False) if not text or any(mark in text for mark in ' "=') else text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, the fields that are there, and exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": _timestamp(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def formatter(form: str) -> logging.Formatter:
+    """The formatter of the setting `log.format`."""
+    return JsonFormatter() if form == "json" else TextFormatter()
+
+
+def configure(level: str, form: str, file: str) -> logging.Handler:
+    """Send amqpd's records to `file`, or to standard error; returns the handler. Raises OSError."""
+    handler = logging.handlers.WatchedFileHandler(file) if file else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(form))
+    root = logging.getLogger(ROOT)
+    root.setLevel(level.upper())
+    root.addHandler(handler)
+    root.propagate = False
+    return handler
+
+
+class ExchangeHandler(logging.Handler):
+    """Publishes records to the log exchange: the level is the routing key, the body the formatted line.
+
+    Records may come from any thread and in the middle of a round, so they wait until trio's thread is free. What is
+    logged while publishing is not published again. Must be made within a trio run; `close` ends it.
+    """
+
+    def __init__(self, driver: Driver, form: str) -> None:
+        super().__init__()
+        self.setFormatter(formatter(form))
+        self.dropped = 0
+        self._driver: Final = driver
+        self._token: Final = trio.lowlevel.current_trio_token()
+        self._waiting: Final[deque[logging.LogRecord]] = deque()
+        self._publishing = False
+        driver.broker.add_vhost(DEFAULT_VHOST).declare_system_exchange(events.LOG_EXCHANGE)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._publishing:
+            return
+        if len(self._waiting) >= WAITING_MAX:
+            self.dropped += 1
+            return
+        self._waiting.append(record)
+        try:
+            self._token.run_sync_soon(self._publish_all, idempotent=True)
+        except trio.RunFinishedError:
+            self._waiting.clear()
+
+    def _publish_all(self) -> None:
+        self._publishing = True
+        try:
+            while self._waiting:
+                self._publish(self._waiting.popleft())
+            self._driver.end_round()
+        finally:
+            self._publishing = False
+
+    def _publish(self, record: logging.LogRecord) -> None:
+        broker = self._driver.broker
+        body = self.format(record).encode("utf-8", "backslashreplace")
+        headers = [("node", tables.longstr(broker.name)), ("logger", tables.longstr(record.name))]
+        level = record.levelname.lower()
+        events.publish_system(broker, events.LOG_EXCHANGE, level, headers, body, int(record.created))

@@ -1,0 +1,132 @@
+"""All sessions of a node: lets them in, tells them of alarms, finds those whose peers have gone, and ends them.
+
+Does not listen (`listeners`) and does not read or write (`session`).
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+from typing import Final
+
+import trio
+
+from amqpd.broker.node import Broker
+from amqpd.broker.ports import Authenticator
+from amqpd.protocol.states import REFUSED, RUNNING
+from amqpd.runtime.driver import Driver, now_ms
+from amqpd.server.session import Session
+
+log = logging.getLogger("amqpd.server")
+
+SHUTDOWN_REASON: Final = "broker forced connection closure with reason 'shutdown'"
+SWEEP_INTERVAL_S: Final = 10.0
+GONE_TIMEOUT_MS: Final = 30_000  # about when RabbitMQ's heartbeat would fail on such a socket
+
+
+class Hub:
+    """`nursery` holds the tasks of all sessions. `handshake_max` is the limit on sessions not open; 0 is none."""
+
+    def __init__(
+        self, broker: Broker, authenticator: Authenticator, driver: Driver, nursery: trio.Nursery, handshake_max: int
+    ) -> None:
+        self.broker: Final = broker
+        self.authenticator: Final = authenticator
+        self.driver: Final = driver
+        self.nursery: Final = nursery
+        self.sessions: Final[dict[Session, None]] = {}
+        self.parked: Final[dict[Session, None]] = {}  # those that do not read now
+        self._handshake_max: Final = handshake_max
+        self._empty: trio.Event | None = None
+        broker.alarms.subscribe(self._alarms_changed)
+        driver.recover = self._recover
+
+    # -- coming and going
+
+    def admit(self, sock: socket.socket, name: str, from_loopback: bool) -> None:
+        """Serve a socket that was just accepted; it is closed when the session ends."""
+        waiting = len(self.sessions) - self.broker.connection_count()
+        if 0 < self._handshake_max <= waiting:
+            log.warning("refused %s: handshake_max (%d) is reached", name, self._handshake_max)
+            sock.close()
+            return
+        session = Session(self, sock, name, from_loopback)
+        self.sessions[session] = None
+        self.nursery.start_soon(session.run)
+        self.driver.end_round()
+
+    def forget(self, session: Session) -> None:
+        """A session has ended."""
+        self.sessions.pop(session, None)
+        if not self.sessions and self._empty is not None:
+            self._empty.set()
+
+    def close(self, session: Session, reason: str) -> None:
+        """Close a connection on somebody's order (320). `Driver.end_round` must follow."""
+        if session.connection.state == REFUSED:
+            session.abort()
+        else:
+            session.connection.force_close(reason)
+
+    def open_sessions(self) -> list[Session]:
+        """Those whose connections are open."""
+        return [session for session in self.sessions if session.connection.state == RUNNING]
+
+    async def stop(self, timeout_s: float) -> None:
+        """Close all connections and wait, for a limited time, until all sessions have ended."""
+        for session in list(self.sessions):
+            self.close(session, SHUTDOWN_REASON)
+        self.driver.end_round()
+        if self.sessions:
+            self._empty = trio.Event()
+            with trio.move_on_after(timeout_s):
+                await self._empty.wait()
+
+    # -- what concerns all
+
+    def _alarms_changed(self) -> None:
+        """Called by whoever raised or cleared an alarm, who then ends the round."""
+        log.warning("alarm: %s", self.broker.alarms.reason() if self.broker.alarms.active else "none any more")
+        for session in list(self.sessions):
+            session.connection.alarms_changed()
+
+    def _recover(self) -> None:
+        """A flush failed half-way: flush those whose turn was lost, and end the connection that it failed for."""
+        for session in list(self.sessions):
+            if session.connection.dirty:
+                try:
+                    session.connection.flush()
+                except Exception:
+                    session.crashed()
+        try:
+            self.broker.flush()
+        except Exception:
+            log.exception("internal error after an internal error")
+
+    async def sweep(self) -> None:
+        """The task that finds sessions which do not read, because of an alarm, and whose peer has gone meanwhile.
+
+        Where the socket is broken it ends at once. Where the peer has only closed its side, what it sent before is
+        still wanted: the session gets as long as a heartbeat would have given it. Where the platform does not tell (no
+        POLLRDHUP), heartbeats and TCP's keepalive do.
+        """
+        while True:
+            await trio.sleep(SWEEP_INTERVAL_S)
+            for session in list(self.parked):
+                if self._has_gone(session):
+                    log.warning("the client has gone while it was blocked", extra=session.log_fields())
+                    session.abort()
+
+    def _has_gone(self, session: Session) -> bool:
+        closed_side = getattr(select, "POLLRDHUP", 0)
+        poll = select.poll()
+        poll.register(session.sock, closed_side)  # errors and hang-ups are always reported
+        events = poll.poll(0)
+        if not events:
+            return False
+        if events[0][1] & ~closed_side:
+            return True
+        if session.gone_since_ms < 0:
+            session.gone_since_ms = now_ms()
+        return now_ms() - session.gone_since_ms >= GONE_TIMEOUT_MS

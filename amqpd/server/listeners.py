@@ -1,0 +1,208 @@
+"""Where clients come in: TCP and UNIX-domain sockets, and the accept loops.
+
+A listener is given as `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`. `[::]:PORT` takes IPv4 as well, unless an IPv4
+listener on the same port is configured too.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import itertools
+import logging
+import os
+import re
+import socket
+import stat
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from amqpd.errors import ConfigError
+
+log = logging.getLogger("amqpd.server")
+
+BACKLOG: Final = 4096
+ACCEPTS_MAX: Final = 64  # in one go, before other tasks have their turn
+PAUSE_S: Final = 0.5  # when the machine has run out of something
+UNIX_PREFIX: Final = "unix:"
+
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_FATAL: Final = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EFAULT)
+_unix_numbers = itertools.count(1)
+
+Admit = Callable[[socket.socket, str, bool], None]
+
+
+class Listener:
+    """A listening socket. `address` is what a client connects to, with the port that was really bound."""
+
+    def __init__(self, sock: socket.socket, path: str = "") -> None:
+        self.sock: Final = sock
+        self.path: Final = path
+        self.address: Final = UNIX_PREFIX + path if path else endpoint(sock.getsockname())
+
+    def close(self) -> None:
+        """Stop listening; a UNIX socket's file goes too."""
+        self.sock.close()
+        if self.path:
+            try:
+                os.unlink(self.path)
+            except FileNotFoundError:
+                pass
+
+    async def accept(self, admit: Admit) -> None:
+        """Let clients in, until cancelled. Running out of descriptors or memory is logged and waited for."""
+        exhausted = False
+        while True:
+            await trio.lowlevel.wait_readable(self.sock)
+            try:
+                self._accept_some(admit)
+                exhausted = False
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                if not exhausted:
+                    log.error("cannot accept on %s: %s; trying again", self.address, error.strerror)
+                exhausted = True
+                await trio.sleep(PAUSE_S)
+
+    def _accept_some(self, admit: Admit) -> None:
+        for _ in range(ACCEPTS_MAX):
+            try:
+                sock, peer = self.sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED or error.errno in _FATAL:
+                    raise
+                continue  # that client's network failed before we came to it (accept(2))
+            self._let_in(sock, peer, admit)
+
+    def _let_in(self, sock: socket.socket, peer: object, admit: Admit) -> None:
+        sock.setblocking(False)
+        if self.path:
+            admit(sock, f"unix:{next(_unix_numbers)} -> {self.address}", True)
+            return
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            local = sock.getsockname()
+        except OSError:  # reset before we came to it (macOS)
+            sock.close()
+            return
+        assert isinstance(peer, tuple)
+        admit(sock, f"{endpoint(peer)} -> {endpoint(local)}", is_loopback(peer[0]))
+
+
+def endpoint(address: tuple[str, int]) -> str:
+    """`host:port` as RabbitMQ prints it: IPv6 in brackets, IPv4 in IPv6 as IPv4."""
+    host, port = address[0], address[1]
+    host = _unmapped(host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an IP address is one of this machine's own."""
+    return ipaddress.ip_address(_unmapped(host)).is_loopback
+
+
+def _unmapped(host: str) -> str:
+    plain = host.partition("%")[0]
+    return plain.removeprefix("::ffff:") if "." in plain else plain
+
+
+def open_listeners(specs: list[str], unix_mode: int) -> list[Listener]:
+    """Listen everywhere in `specs`, or nowhere. Raises ConfigError."""
+    listeners: list[Listener] = []
+    try:
+        for spec in specs:
+            if spec.startswith(UNIX_PREFIX):
+                listeners.append(listen_unix(spec.removeprefix(UNIX_PREFIX), unix_mode))
+            else:
+                listeners.extend(_listen_tcp(spec, specs))
+    except BaseException:
+        close_all(listeners)
+        raise
+    return listeners
+
+
+def close_all(listeners: list[Listener]) -> None:
+    """Stop listening."""
+    for listener in listeners:
+        listener.close()
+
+
+def _listen_tcp(spec: str, specs: list[str]) -> list[Listener]:
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^:\[\]\s]+)):(\d{1,5})", spec)
+    if found is None or int(found[3]) > 65_535:
+        raise ConfigError(f"listeners: {spec!r} is not of the form HOST:PORT, [IPV6]:PORT or unix:PATH")
+    host, port = found[1] or found[2], int(found[3])
+    ipv4_too = not any(other != spec and other.endswith(f":{port}") and not other.startswith("[") for other in specs)
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {spec}: {error.strerror or error}") from None
+    listeners = []
+    failure: OSError | None = None
+    for family, _type, protocol, _name, address in infos:
+        try:
+            listeners.append(Listener(_bind(family, protocol, address, ipv4_too)))
+        except OSError as error:
+            failure = error
+            if error.errno == errno.EADDRINUSE:
+                break
+    if failure is not None and (not listeners or failure.errno == errno.EADDRINUSE):
+        close_all(listeners)
+        raise ConfigError(f"cannot listen on {spec}: {failure.strerror}")
+    return listeners
+
+
+def _bind(family: int, protocol: int, address: object, ipv4_too: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM, protocol)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if ipv4_too else 1)
+        sock.bind(address)  # type: ignore[arg-type]  # as getaddrinfo gave it
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def listen_unix(path: str, mode: int) -> Listener:
+    """Listen on a UNIX-domain socket. A file left by a node that is no more is replaced. Raises ConfigError."""
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.bind(path)
+        os.chmod(path, mode)  # nobody can connect before listen
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ConfigError(f"cannot listen on unix:{path}: {error.strerror or error}") from None
+    return Listener(sock, path)
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return  # not there; or what is wrong will show when binding
+    if not stat.S_ISSOCK(status.st_mode):
+        raise ConfigError(f"cannot listen on unix:{path}: the file exists and is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except OSError as error:
+            raise ConfigError(f"cannot listen on unix:{path}: it is there: {error.strerror}") from None
+    raise ConfigError(f"cannot listen on unix:{path}: somebody else listens there")
