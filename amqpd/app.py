@@ -41,7 +41,7 @@ def limits_from(settings: Settings) -> Limits:
     """The broker's limits."""
     limits = Limits()
     for name, setting in SETTINGS.items():
-        if setting.limit:
+        if setting.limit:  # the names are checked by a test
             setattr(limits, setting.limit, settings.value(name))
     return limits
 

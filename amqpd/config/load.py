@@ -33,6 +33,7 @@ class Sources:
     environment: Mapping[str, str] = field(default_factory=dict)
     assignments: Sequence[str] = ()
     options: Mapping[str, object] = field(default_factory=dict)
+    options_place: str = "command line"
 
 
 def load(sources: Sources) -> Settings:
@@ -51,7 +52,7 @@ def load(sources: Sources) -> Settings:
             raise ConfigError(f"--set {assignment}: it must have the form NAME=VALUE")
         given[name.strip()] = _checked(f"--set {assignment}", name.strip(), text.strip())
     for name, value in sources.options.items():
-        given[name] = _checked("command line", name, value)
+        given[name] = _checked(sources.options_place, name, value)
     settings = Settings(given)
     _check_together(settings)
     return settings
@@ -122,7 +123,12 @@ def _checked(place: str, name: str, raw: object) -> Value:
 
 def _check_together(settings: Settings) -> None:
     """Values that are fine alone and not together."""
-    for lower, higher in (("frame_min", "frame_max"), ("unsent_bytes_max", "unsent_bytes_hard_max")):
+    pairs = (
+        ("frame_min", "frame_max"),
+        ("unsent_bytes_max", "unsent_bytes_stop"),
+        ("unsent_bytes_stop", "unsent_bytes_hard_max"),
+    )
+    for lower, higher in pairs:
         if settings.number(lower) > settings.number(higher):
             raise ConfigError(
                 f"{lower} ({settings.number(lower)}) is greater than {higher} ({settings.number(higher)})"

@@ -43,8 +43,3 @@ class Settings:
         value = self.value(name)
         assert isinstance(value, list)
         return list(value)
-
-    def with_values(self, **values: Value) -> Settings:
-        """A copy with some other values; `__` in a keyword stands for the dot of a name."""
-        given = {name.replace("__", "."): value for name, value in values.items()}
-        return Settings({**self._values, **given})

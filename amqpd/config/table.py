@@ -105,7 +105,6 @@ _USERS: Final = (
         Names("user names"),
         ["guest"],
         "Users who can connect from the node's own machine only.",
-        limit="loopback_users",
     ),
 )
 
@@ -134,9 +133,16 @@ _RESOURCES: Final = (
         "unsent_bytes_max",
         Size(4096, _BIG),
         1_048_576,
-        "Bytes that may wait for a client before its consumers pause. The same bytes eight times over, and nothing "
-        "more is read from it either.",
+        "Bytes that may wait for a client before its consumers pause.",
         limit="unsent_max",
+    ),
+    Setting(
+        "unsent_bytes_stop",
+        Size(4096, _BIG),
+        8_388_608,
+        "Bytes that may wait for a client before nothing more is read from it: a client that asks and never takes the "
+        "answers.",
+        limit="unsent_stop",
     ),
     Setting(
         "unsent_bytes_hard_max",
@@ -191,13 +197,6 @@ _PROTOCOL: Final = (
         16_777_216,
         "The largest message body.",
         limit="max_message_size",
-    ),
-    Setting(
-        "header_bytes_max",
-        Size(1024, 536_870_912),
-        1_048_576,
-        "The largest content header: a message's properties, headers included.",
-        limit="header_max",
     ),
     Setting(
         "consumer_max_per_channel",

@@ -14,7 +14,7 @@ import trio
 
 from amqpd.broker.node import Broker
 from amqpd.broker.ports import Authenticator
-from amqpd.protocol.states import REFUSED, RUNNING
+from amqpd.protocol.states import REFUSED
 from amqpd.runtime.driver import Driver, now_ms
 from amqpd.server.session import Session
 
@@ -69,9 +69,13 @@ class Hub:
         else:
             session.connection.force_close(reason)
 
-    def open_sessions(self) -> list[Session]:
-        """Those whose connections are open."""
-        return [session for session in self.sessions if session.connection.state == RUNNING]
+    def remove_vhost(self, name: str) -> None:
+        """Delete a vhost. Its connections first: nobody may go on using what is no longer there."""
+        for session in list(self.sessions):
+            vhost = session.connection.vhost
+            if vhost is not None and vhost.name == name:
+                self.close(session, f"vhost '{name}' is deleted")
+        self.broker.remove_vhost(name)
 
     async def stop(self, timeout_s: float) -> None:
         """Close all connections and wait, for a limited time, until all sessions have ended."""

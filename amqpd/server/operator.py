@@ -92,7 +92,6 @@ class Operator:
     def _trace(self, request: Request) -> object:
         vhost = self._found_vhost(_text(request, "vhost", DEFAULT_VHOST))
         vhost.tracing = _flag(request, "on")
-        vhost.version += 1  # channels look again whether to trace
         log.info("tracing is %s in vhost '%s'", "on" if vhost.tracing else "off", vhost.name)
         return {"vhost": vhost.name, "tracing": vhost.tracing}
 
@@ -103,18 +102,11 @@ class Operator:
                 raise Refused(f"vhost '{name}' is there already")
             self._hub.broker.add_vhost(name)
         elif _text(request, "action") == "delete":
-            self._delete_vhost(self._found_vhost(name))
+            self._hub.remove_vhost(self._found_vhost(name).name)
         else:
             raise Refused("action is add or delete")
         log.info("vhost '%s': %s", name, request["action"])
         return {"vhosts": list(self._hub.broker.vhosts)}
-
-    def _delete_vhost(self, vhost: VHost) -> None:
-        """Its connections first: nobody may go on using what is no longer there."""
-        for session in self._hub.open_sessions():
-            if session.connection.vhost is vhost:
-                self._hub.close(session, f"vhost '{vhost.name}' is deleted")
-        self._hub.broker.remove_vhost(vhost.name)
 
     def _found_vhost(self, name: str) -> VHost:
         vhost = self._hub.broker.vhosts.get(name)

@@ -4,7 +4,7 @@ Back-pressure, in the order in which it sets in:
 
 - a flush sends straight to the socket. What that does not take waits in `_rest`, and a writer task sends it
 - above `unsent_max` the core gives this client no more messages; once all is sent the writer asks for the refill
-- above `READ_STOP_FACTOR` times `unsent_max` nothing is read any more, so that replies cannot pile up either
+- above `unsent_stop` the core pauses: nothing is read any more, so that replies cannot pile up either
 - above `unsent_hard_max` the connection is dropped
 
 One read of at most READ_SIZE bytes, then every other task has its turn: who floods delays others by one batch only.
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("amqpd.connection")
 
 READ_SIZE: Final = 65_536  # more delays others and is slower besides: the allocator changes its ways above 128 KiB
-READ_STOP_FACTOR: Final = 8
 SEND_SIZE: Final = 1_048_576  # bytes offered to the socket at a time from what waits
 CLOSE_TIMEOUT_S: Final = 10.0  # to send what is left, and for the peer to close its side
 
@@ -116,18 +115,14 @@ class Session(Transport):
                 if self._go_on:
                     self._go_on = False
                     self._feed(b"")
-                elif self._may_read():
-                    await self._read()
-                else:
+                elif self.connection.paused:
                     await self._park()
+                else:
+                    await self._read()
             if not self._ended:
                 await self._hang_up()
         finally:
             self._end()
-
-    def _may_read(self) -> bool:
-        connection = self.connection
-        return not connection.paused and connection.unsent <= READ_STOP_FACTOR * self.hub.broker.limits.unsent_max
 
     async def _park(self) -> None:
         """Wait until reading may go on, or the end."""
@@ -145,7 +140,7 @@ class Session(Transport):
             await trio.lowlevel.wait_readable(self.sock)
         except trio.ClosedResourceError:
             return
-        if self._ended or self._closing or not self._may_read():
+        if self._ended or self._closing or self.connection.paused:
             return
         size = self._receive()
         if size > 0:
@@ -224,8 +219,6 @@ class Session(Transport):
                     except trio.ClosedResourceError:
                         continue
                     self._send_rest()
-                    if self._may_read():
-                        self._unpark()
                 elif self.connection.congested:
                     await trio.lowlevel.checkpoint()
                     self._refill()
