@@ -149,7 +149,7 @@ def publish_system(broker: Broker, exchange: str, key: str, headers: Table, body
     if vhost is None or found is None or not found.outgoing:
         return
     message = build_message(exchange, key, headers, body, broker.now_ms, time_s, True)
-    for queue in vhost.route(found, [key], message).queues:
+    for queue in vhost.route(found, [key], message):
         queue.publish(message)
 
 
@@ -188,7 +188,7 @@ def _trace(
         last,
     ]
     copy = build_message(exchange.name, key, headers, message.body(), broker.now_ms, broker.wall_ms() // 1000, False)
-    for queue in vhost.route(exchange, [key], copy).queues:
+    for queue in vhost.route(exchange, [key], copy):
         queue.publish(copy)
 
 

@@ -23,7 +23,7 @@ class Limits:
         self.unsent_max = 1_048_576  # bytes waiting for a client before its consumers pause
         self.unsent_stop = 8_388_608  # bytes waiting for a client before nothing more is read from it
         self.unsent_hard_max = 134_217_728  # bytes waiting for a client before its connection is closed
-        self.route_cache_size = 4096  # routes remembered by a channel
+        self.route_cache_size = 65_536  # routes remembered by a vhost
         self.loopback_users = ["guest"]
         self.connection_max = 0  # open connections of the node; 0: no limit
         self.header_max = 1_048_576  # bytes of a content header's properties

@@ -1,8 +1,8 @@
 """Exchanges, bindings, and the way from a publish to the queues that take it.
 
 Walks exchange-to-exchange bindings (each exchange at most once, so cycles are harmless) and alternate exchanges; adds
-what the CC and BCC headers name. Does not keep the route cache (each channel has its own) and does not know queues
-beyond their being destinations.
+what the CC and BCC headers name. Does not keep the route cache (the vhost does) and does not know queues beyond their
+being destinations.
 
 Invariant: a binding stands in its source's `outgoing` and type index, and in its destination's `incoming`, or in none.
 """
@@ -110,48 +110,71 @@ def described_queue(name: str, vhost: str) -> str:
     return f"queue '{name}' in vhost '{vhost}'"
 
 
+class Route:
+    """Where publishes with the same exchange, key and bits go. `address` is what their messages carry.
+
+    `keyed` is False where each message must be looked at; `queues` then means nothing.
+    """
+
+    def __init__(
+        self, exchange: Exchange, key: str, mandatory: bool, queues: list[Queue], keyed: bool, address: bytes
+    ) -> None:
+        self.exchange: Final = exchange
+        self.key: Final = key
+        self.mandatory: Final = mandatory
+        self.queues: Final = queues
+        self.keyed: Final = keyed
+        self.address: Final = address
+
+
 class Router:
-    """One walk through a vhost's exchanges."""
+    """One walk through a vhost's exchanges. `message` None asks whether the keys alone decide (`keyed`)."""
 
     def __init__(self, vhost: VHost, keys: list[str], message: Message | None) -> None:
         self._vhost: Final = vhost
         self._keys: Final = keys
         self._message: Final = message
-        self._visited: Final[set[str]] = set()
-        self.queues: Final[dict[Queue, None]] = {}
-        self.keyed = True  # False once a type was asked that looks at more than the key
+        self.keyed = True
 
-    def walk(self, exchange: Exchange) -> None:
-        """Collect in `queues` every queue that is reached from `exchange`, each once."""
-        todo = [exchange]
-        while todo:
-            at = todo.pop()
-            if at.name in self._visited:
-                continue
-            self._visited.add(at.name)
-            found = self._match(at)
-            if not found:
-                alternate = self._vhost.exchanges.get(at.alternate) if at.alternate else None
-                if alternate is not None:
-                    todo.append(alternate)
-                continue
+    def walk(self, start: Exchange) -> list[Queue]:
+        """Every queue that is reached from `start`, each once."""
+        found = self._match(start)
+        for destination in found:
+            if isinstance(destination, Exchange):
+                return self._walk_on(start, found)
+        if not found and start.alternate:
+            return self._walk_on(start, found)
+        return [cast("Queue", destination) for destination in found]
+
+    def _walk_on(self, start: Exchange, found: dict[Destination, None]) -> list[Queue]:
+        """The walk beyond the first exchange: bindings between exchanges, alternates. Each exchange is passed once."""
+        queues: dict[Queue, None] = {}
+        visited = {start.name}
+        todo: list[Exchange] = []
+        exchange = start
+        while True:
             for destination in found:
                 if isinstance(destination, Exchange):
                     todo.append(destination)
                 else:
-                    self.queues[cast("Queue", destination)] = None
+                    queues[cast("Queue", destination)] = None
+            if not found and exchange.alternate:
+                alternate = self._vhost.exchanges.get(exchange.alternate)
+                if alternate is not None:
+                    todo.append(alternate)
+            while todo and todo[-1].name in visited:
+                todo.pop()
+            if not todo:
+                return list(queues)
+            exchange = todo.pop()
+            visited.add(exchange.name)
+            found = self._match(exchange)
 
     def _match(self, exchange: Exchange) -> dict[Destination, None]:
         found: dict[Destination, None] = {}
         if exchange.name == "":
             for key in self._keys:
-                queue = self._vhost.queue_for(key)
-                if queue is None and key.startswith(REPLY_PREFIX):
-                    queue = self._vhost.gone_reply_queue
-                if queue is not None:
-                    found[queue] = None
-                    if queue.volatile:
-                        self.keyed = False
+                self._match_queue(key, found)
             return found
         if not exchange.index.keyed:
             self.keyed = False
@@ -160,3 +183,13 @@ class Router:
         for key in self._keys:
             exchange.index.match(key, self._message, found)
         return found
+
+    def _match_queue(self, name: str, found: dict[Destination, None]) -> None:
+        """The default exchange: every queue is bound by its name."""
+        queue = self._vhost.queue_for(name)
+        if queue is None and name.startswith(REPLY_PREFIX):
+            queue = self._vhost.gone_reply_queue
+        if queue is not None:
+            found[queue] = None
+            if queue.volatile:
+                self.keyed = False

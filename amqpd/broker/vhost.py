@@ -3,7 +3,7 @@
 Checks what RabbitMQ checks, in its order and with its texts. Does not check permissions (the protocol does, before it
 calls) and does not speak AMQP. Everything here is control plane; what a message's way needs of it is `route`.
 
-`version` grows with every change of the topology: whoever caches a route compares it.
+`routes` caches where publishes go, by the raw bytes of their arguments: every change of the topology empties it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from amqpd.broker import deadletter
 from amqpd.broker.message import Message
 from amqpd.broker.queues.classic import ClassicQueue
 from amqpd.broker.reply_to import PREFIX, ReplyQueue
-from amqpd.broker.routing import Binding, Destination, Exchange, Router, described_exchange, described_queue
+from amqpd.broker.routing import (
+    Binding,
+    Destination,
+    Exchange,
+    Route,
+    Router,
+    described_exchange,
+    described_queue,
+)
 from amqpd.errors import access_refused, not_found, not_implemented, precondition_failed, resource_locked
 from amqpd.wire import tables
 from amqpd.wire.tables import Table, lookup
@@ -51,7 +59,7 @@ class VHost:
         self.queues: Final[dict[str, Queue]] = {}
         self.reply_queues: Final[dict[str, ReplyQueue]] = {}
         self.gone_reply_queue: Final = ReplyQueue(self, PREFIX)  # takes the replies that nobody waits for any more
-        self.version = 0
+        self.routes: Final[dict[bytes, Route]] = {}
         self.tracing = False
         self._cycles_seen: Final[set[tuple[str, str]]] = set()
         for exchange, type_name, internal in _PREDECLARED:
@@ -95,7 +103,7 @@ class VHost:
         alternate = self._exchange_argument(arguments, ALTERNATE_EXCHANGE, subject)
         created = Exchange(self, name, type_name, index, durable, auto_delete, internal, arguments, alternate)
         self.exchanges[name] = created
-        self.version += 1
+        self.routes.clear()
         return created
 
     def declare_system_exchange(self, name: str) -> None:
@@ -121,7 +129,7 @@ class VHost:
             if self.exchanges.get(exchange.name) is not exchange:
                 continue
             del self.exchanges[exchange.name]
-            self.version += 1
+            self.routes.clear()
             for binding in list(exchange.outgoing):
                 self._disconnect(binding)
             for binding in list(exchange.incoming.values()):
@@ -144,7 +152,7 @@ class VHost:
         if binding.identity in destination.incoming:
             return
         source.connect(binding)
-        self.version += 1
+        self.routes.clear()
         self._record("declared", binding)
         self.broker.events.binding_created(binding)
 
@@ -167,7 +175,7 @@ class VHost:
 
     def _disconnect(self, binding: Binding) -> None:
         binding.source.disconnect(binding)
-        self.version += 1
+        self.routes.clear()
         self._record("deleted", binding)
         self.broker.events.binding_deleted(binding)
 
@@ -209,7 +217,7 @@ class VHost:
         self.queues[name] = created
         if exclusive:
             owner.owned[name] = created
-        self.version += 1
+        self.routes.clear()
         self._record("declared", created)
         self.broker.events.queue_created(created)
         return created
@@ -240,7 +248,7 @@ class VHost:
         del self.queues[queue.name]
         if queue.owner is not None:
             queue.owner.owned.pop(queue.name, None)
-        self.version += 1
+        self.routes.clear()
         doomed: list[Exchange] = []
         for binding in list(queue.incoming.values()):
             self._disconnect(binding)
@@ -266,11 +274,15 @@ class VHost:
 
     # -- messages
 
-    def route(self, exchange: Exchange, keys: list[str], message: Message | None) -> Router:
-        """Walk from `exchange`; the answer's `queues` take the message, `keyed` says whether that may be cached."""
-        router = Router(self, keys, message)
-        router.walk(exchange)
-        return router
+    def route(self, exchange: Exchange, keys: list[str], message: Message) -> list[Queue]:
+        """The queues that take `message` from `exchange` by `keys`."""
+        return Router(self, keys, message).walk(exchange)
+
+    def route_for(self, exchange: Exchange, key: str, mandatory: bool, address: bytes) -> Route:
+        """The route of all publishes to `exchange` with `key`."""
+        router = Router(self, [key], None)
+        queues = router.walk(exchange)
+        return Route(exchange, key, mandatory, queues, router.keyed, address)
 
     def publish_dead_letter(self, letter: deadletter.DeadLetter) -> None:
         """Send a dead letter on its way. Without its exchange it is gone; targets that close a cycle are left out."""
@@ -279,7 +291,7 @@ class VHost:
             return
         message = deadletter.dead_message(letter, self.broker.wall_ms())
         assert message.annotations is not None
-        for queue in self.route(exchange, message.keys, message).queues:
+        for queue in self.route(exchange, message.keys, message):
             if letter.reason != deadletter.REJECTED and deadletter.is_cycle(message.annotations.deaths, queue.name):
                 self._warn_of_cycle(letter.queue.name, queue.name)
                 continue

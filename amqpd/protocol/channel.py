@@ -144,12 +144,16 @@ class Channel(DeliverySink):
             return False
         if consumer.prefetch != 0 and consumer.unacked >= consumer.prefetch:
             return False
-        if self.shared_prefetch != 0 and not consumer.no_ack and self.deliveries.count >= self.shared_prefetch:
+        if self.shared_prefetch != 0 and not consumer.no_ack and self._outstanding() >= self.shared_prefetch:
             return False
         if len(connection.out) + connection.unsent > self._unsent_max:
             connection.congested = True
             return False
         return True
+
+    def _outstanding(self) -> int:
+        transaction = self.publisher.transaction
+        return self.deliveries.count + (transaction.held if transaction is not None else 0)
 
     def deliver(self, consumer: Consumer, message: Message, position: int, redelivered: bool) -> None:
         connection = self.connection

@@ -73,17 +73,13 @@ def tx_commit(channel: Channel, reader: Reader) -> None:
     """tx.commit: publish first, then settle."""
     reader.finish()
     transaction = _transaction(channel)
-    published = transaction.published
-    settlements = transaction.settlements
-    transaction.published = []
-    transaction.settlements = []
     complete = True
-    for publish in published:
+    for publish in transaction.take_published():
         queues = [queue for queue in publish.queues if not queue.deleted]
         unroutable = not publish.queues and publish.mandatory
         if not channel.publisher.enqueue(queues, publish.message, unroutable):
             complete = False
-    for settlement in settlements:
+    for settlement in transaction.take_settlements():
         consuming.settle(channel, settlement.how, settlement.unacked)
     if not complete:
         raise precondition_failed("partial tx completion")
@@ -94,7 +90,7 @@ def tx_rollback(channel: Channel, reader: Reader) -> None:
     """tx.rollback: publishes are forgotten, deliveries are outstanding again."""
     reader.finish()
     transaction = _transaction(channel)
-    transaction.published = []
+    transaction.take_published()
     channel.deliveries.restore(transaction.take_unsettled())
     channel.send(methods.TX_ROLLBACK_OK_PAYLOAD)
 

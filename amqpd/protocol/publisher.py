@@ -34,7 +34,7 @@ from amqpd.wire.primitives import Reader, as_bytes, as_text, read_i16_be, read_i
 
 if TYPE_CHECKING:
     from amqpd.broker.queues.contract import Queue
-    from amqpd.broker.routing import Exchange
+    from amqpd.broker.routing import Route
     from amqpd.protocol.channel import Channel
 
 _NOTHING: Final = 0
@@ -43,20 +43,6 @@ _BODY_DUE: Final = 2
 _BASIC_WORD: Final = content.CLASS_BASIC << 16  # class 60, weight 0
 _MINIMAL: Final = 14  # bytes of a content header without properties
 _SMALLEST_ARGUMENTS: Final = 3  # two empty names and the bits
-
-
-class Route:
-    """Where the publishes with certain arguments go. `keyed` is False where each message must be looked at."""
-
-    def __init__(
-        self, exchange: Exchange, key: str, mandatory: bool, queues: list[Queue], keyed: bool, address: bytes
-    ) -> None:
-        self.exchange: Final = exchange
-        self.key: Final = key
-        self.mandatory: Final = mandatory
-        self.queues: Final = queues
-        self.keyed: Final = keyed
-        self.address: Final = address
 
 
 class Publisher:
@@ -69,8 +55,7 @@ class Publisher:
         self._broker: Final = channel.vhost.broker
         self._number: Final = channel.number
         self._max_size: Final = channel.vhost.broker.limits.max_message_size
-        self._routes: dict[bytes, Route] = {}
-        self._version = -1
+        self._routes: Final = channel.vhost.routes
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
         self._state = _NOTHING
@@ -189,9 +174,6 @@ class Publisher:
         """Route and hand out a content; `frame` begins with its header frame, of `header_size` bytes of payload."""
         if size > self._max_size:
             self._check_size(size)
-        if self._version != self._vhost.version:
-            self._routes.clear()
-            self._version = self._vhost.version
         route = self._routes.get(arguments)
         if route is None:
             route = self._resolve(arguments)
@@ -227,18 +209,15 @@ class Publisher:
         exchange = self._vhost.exchange(exchange_name)
         if exchange.internal:
             raise access_refused(f"cannot publish to internal {exchange.described()}")
-        router = self._vhost.route(exchange, [key], None)
-        route = Route(
-            exchange, key, bool(bits & 1), list(router.queues), router.keyed, arguments[:-1] + bytes([END])
-        )
-        if router.keyed:
+        route = self._vhost.route_for(exchange, key, bool(bits & 1), arguments[:-1] + bytes([END]))
+        if route.keyed:
             if len(self._routes) >= self._broker.limits.route_cache_size:
                 self._routes.clear()
             self._routes[arguments] = route
         return route
 
     def _walk(self, route: Route, message: Message) -> list[Queue]:
-        return list(self._vhost.route(route.exchange, message.keys, message).queues)
+        return self._vhost.route(route.exchange, message.keys, message)
 
     def _inspected(self, route: Route, frame: bytes, header_size: int, size: int) -> None:
         """A message whose properties may ask for something."""
@@ -283,7 +262,7 @@ class Publisher:
             field = tables.lookup(headers, name)
             if field is not None and field.kind != tables.ARRAY:
                 raise precondition_failed(
-                    f'invalid message: {{unacceptable_type_in_header,<<"{name}">>,{field.type_name}}}'
+                    f'invalid message: {{unacceptable_type_in_header,"{name}",{field.type_name}}}'
                 )
         copies = _names_in(headers, "CC")
         hidden = _names_in(headers, "BCC")

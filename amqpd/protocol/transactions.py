@@ -41,6 +41,7 @@ class Transaction:
     def __init__(self) -> None:
         self.published: list[Published] = []
         self.settlements: list[Settlement] = []
+        self.held = 0  # deliveries whose settlement waits: they still count against the channel's prefetch
 
     def publish(self, queues: list[Queue], message: Message, mandatory: bool) -> None:
         """Remember a publish."""
@@ -49,9 +50,21 @@ class Transaction:
     def settle(self, how: int, unacked: list[Unacked]) -> None:
         """Remember an acknowledgement."""
         self.settlements.append(Settlement(how, unacked))
+        self.held += len(unacked)
+
+    def take_published(self) -> list[Published]:
+        """Forget the publishes; returns them."""
+        published = self.published
+        self.published = []
+        return published
+
+    def take_settlements(self) -> list[Settlement]:
+        """Forget the acknowledgements; returns them."""
+        settlements = self.settlements
+        self.settlements = []
+        self.held = 0
+        return settlements
 
     def take_unsettled(self) -> list[Unacked]:
         """Forget the acknowledgements; returns the deliveries that are outstanding again."""
-        unacked = [entry for settlement in self.settlements for entry in settlement.unacked]
-        self.settlements = []
-        return unacked
+        return [entry for settlement in self.take_settlements() for entry in settlement.unacked]
