@@ -45,16 +45,16 @@ class Confirms:
     def flush(self, out: BytesWriter, channel: int) -> None:
         """Write the acks and nacks of everything resolved since the last call."""
         self.pending = False
-        self._write_run(out, channel)
-        if not self._ahead:
-            return
-        while self._run + 1 in self._ahead:
-            written = self._ahead.pop(self._run + 1)
-            self._run += 1
-            if written:
-                self._floor = self._run
-            elif self._run + 1 not in self._ahead or self._ahead[self._run + 1]:
-                self._write_run(out, channel)
+        while True:
+            while self._ahead and not self._ahead.get(self._run + 1, True):
+                self._run += 1
+                del self._ahead[self._run]
+            self._write_run(out, channel)
+            if self._run + 1 not in self._ahead:
+                break
+            self._run += 1  # was written singly, when its predecessor was not resolved yet
+            del self._ahead[self._run]
+            self._floor = self._run
         for number in sorted(self._ahead):
             if not self._ahead[number]:
                 self._ahead[number] = True
