@@ -9,7 +9,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 from pika.spec import Basic
 
-from suites.harness import Suite, wait_until
+from suites.harness import CheckFailed, Suite, shorten, wait_until
 
 suite = Suite("pika-blocking")
 
@@ -56,7 +56,10 @@ class Inbox:
     def wait(self, count: int) -> list[str]:
         """Process events until `count` messages are here; returns the bodies. Raises CheckFailed after ten seconds."""
         pump = lambda: self._channel.connection.process_data_events(0.05)  # noqa: E731
-        wait_until(f"{count} messages (there are {len(self.deliveries)})", lambda: len(self.deliveries) >= count, pump)
+        try:
+            wait_until(f"{count} messages", lambda: len(self.deliveries) >= count, pump)
+        except CheckFailed as failure:
+            raise CheckFailed(f"{failure}, there are {shorten(self.bodies)}") from None
         return self.bodies
 
 
