@@ -97,7 +97,7 @@ class DeadLetter:
         self.routing_key: Final = routing_key
 
 
-def record(message: Message, queue: str, reason: str, now_ms: int) -> list[Death]:
+def record(message: Message, queue: str, reason: str, wall_ms: int) -> list[Death]:
     """The history of `message` with one death more, the most recent first: one entry for each queue and reason."""
     annotations = message.annotations
     rest: list[Death] = []
@@ -111,7 +111,7 @@ def record(message: Message, queue: str, reason: str, now_ms: int) -> list[Death
         hidden = annotations.hidden if annotations is not None else []
         keys = [key for key in message.keys if key not in hidden]
         expiration = expiration_of(message.header()) if message.expiration_ms >= 0 else None
-        latest = Death(queue, reason, 1, now_ms // 1000, message.exchange, keys, expiration)
+        latest = Death(queue, reason, 1, wall_ms // 1000, message.exchange, keys, expiration)
     return [latest, *rest]
 
 
@@ -128,11 +128,14 @@ def is_cycle(history: list[Death], queue: str) -> bool:
     return False
 
 
-def dead_message(letter: DeadLetter, now_ms: int) -> Message:
-    """The message as it goes on: expiration removed, its death recorded, addressed to the dead-letter exchange."""
+def dead_message(letter: DeadLetter, now_ms: int, wall_ms: int) -> Message:
+    """The message as it goes on: expiration removed, its death recorded, addressed to the dead-letter exchange.
+
+    It arrives anew at `now_ms`; `wall_ms` is the time of day of its death.
+    """
     message = letter.message
     annotations = message.annotations
-    deaths = record(message, letter.queue.name, letter.reason, now_ms)
+    deaths = record(message, letter.queue.name, letter.reason, wall_ms)
     first = annotations.first if annotations is not None and annotations.first is not None else deaths[0]
     if letter.routing_key is None:
         keys = message.keys

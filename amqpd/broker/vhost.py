@@ -289,7 +289,7 @@ class VHost:
         exchange = self.exchanges.get(letter.exchange)
         if exchange is None:
             return
-        message = deadletter.dead_message(letter, self.broker.wall_ms())
+        message = deadletter.dead_message(letter, self.broker.now_ms, self.broker.wall_ms())
         assert message.annotations is not None
         for queue in self.route(exchange, message.keys, message):
             if letter.reason != deadletter.REJECTED and deadletter.is_cycle(message.annotations.deaths, queue.name):
