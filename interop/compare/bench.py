@@ -1,8 +1,9 @@
 """What a case is and what it works with.
 
-A case is a function with a name (the section of the behaviour sheet it stands for, then what happens) that plays a scene on a `Bench`: connections to
-one broker, names nobody else uses, an operator where the scene needs one, and the transcript. Cases register themselves with `@case` or, where
-the rows of a table are alike, with `@rows`. They never know which broker they talk to, and never share anything with another case.
+A case is a function with a name (the section of the behaviour sheet it stands for, then what happens) that plays a
+scene on a `Bench`: connections to one broker, names nobody else uses, an operator where the scene needs one, and the
+transcript. Cases register themselves with `@case` or, where the rows of a table are alike, with `@rows`. They never
+know which broker they talk to, and never share anything with another case.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from . import render
 from .client import Address, Client, Stop
-from .operators import Operator
+from .operators import Operator, Unable
 
 Scene = Callable[..., None]
 
@@ -65,6 +66,15 @@ def queue_text(name: str) -> str:
 
 def exchange_text(name: str) -> str:
     return f"exchange '{name}' in vhost '/'"
+
+
+def inequivalent(key: str, resource: str, received: object, current: object) -> str:
+    """The text of a redeclaration that differs in one property; `resource` as the two above print it."""
+    said = [str(each).lower() if isinstance(each, bool) else str(each) for each in (received, current)]
+    return (
+        f"PRECONDITION_FAILED - inequivalent arg '{key}' for {resource}: "
+        f"received '{said[0]}' but current is '{said[1]}'"
+    )
 
 
 class Bench:
@@ -125,10 +135,15 @@ class Bench:
             self.note(f"! not so: {expectation}")
 
     # -- the runner's side --------------------------------------------------------------------------------------------
-    def perform(self, scene: Case) -> list[str]:
-        """Play the case, clean up, return the transcript. Whatever goes wrong is part of it."""
+    def perform(self, scene: Case) -> list[str] | None:
+        """Play the case, clean up, return the transcript; None if the operator is unable.
+
+        Whatever goes wrong is part of the transcript.
+        """
         try:
             scene.play(self)
+        except Unable:
+            return None
         except Stop:
             self.note("(stopped)")
         except Exception as error:
@@ -138,7 +153,11 @@ class Bench:
         return self.lines
 
     def _clean_up(self) -> None:
-        """Leave nothing behind. Each deletion has a channel of its own: one refused (an exclusive queue on its way out) does not stop the others."""
+        """Leave nothing behind.
+
+        Each deletion has a channel of its own: one refused (an exclusive queue on its way out) does not stop the
+        others.
+        """
         for client in self._clients:
             client.drop()
         if not self._queues and not self._exchanges:

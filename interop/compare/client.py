@@ -5,8 +5,9 @@ Blocking, one thread, a timeout on every wait. Reads like a play:
     c.send("queue.declare", queue=q, passive=True)
     c.refused(404, f"NOT_FOUND - no queue '{q}' in vhost '/'")
 
-Lines are `LABEL CHANNEL < METHOD fields` for what the broker sent, `>` for what the case sent. A line starting with `!` says that an expectation
-stated in the case was not met. `Stop` ends a case early, because nothing sensible can follow; the transcript up to there is its result.
+Lines are `LABEL CHANNEL < METHOD fields` for what the broker sent, `>` for what the case sent. A line starting with
+`!` says that an expectation stated in the case was not met. `Stop` ends a case early, because nothing sensible can
+follow; the transcript up to there is its result.
 """
 
 from __future__ import annotations
@@ -99,8 +100,12 @@ class Client:
 
     # -- sending ------------------------------------------------------------------------------------------------------
     def raw(self, data: bytes) -> None:
-        """Bytes as they are. A peer that has gone is no error here: what follows will read the end of the connection."""
+        """Bytes as they are.
+
+        A peer that has gone is no error here: what follows will read the end of the connection.
+        """
         try:
+            self._socket.settimeout(PATIENCE_S)
             self._socket.sendall(data)
         except OSError:
             pass
@@ -117,9 +122,11 @@ class Client:
         self._line(self._on(channel), ">", name + shown)
         self._send(name, self._on(channel), fields)
 
-    def publish(self, exchange: str, key: str, body: bytes = b"", channel: int | None = None, **options: Any) -> None:
+    def publish(
+        self, exchange: str, key: str | bytes, body: bytes = b"", channel: int | None = None, **options: Any
+    ) -> None:
         """basic.publish with its content; options are `mandatory`, `immediate` and message properties."""
-        bits = {bit: options.pop(bit) for bit in ("mandatory", "immediate") if bit in options}
+        bits: dict[str, bool] = {bit: options.pop(bit, False) for bit in ("mandatory", "immediate")}
         number = self._on(channel)
         if self._seqno:
             self._unsettled.add(self._seqno)
@@ -156,7 +163,10 @@ class Client:
             self._data += data
 
     def until(self, *names: str, timeout_s: float = PATIENCE_S) -> Event:
-        """Record everything up to and including the first event of these names. Raises Stop if it cannot come any more."""
+        """Record everything up to and including the first event of these names.
+
+        Raises Stop if it cannot come any more.
+        """
         while True:
             event = self.next(timeout_s)
             if event is None:
@@ -170,7 +180,10 @@ class Client:
                 raise Stop
 
     def until_quietly(self, name: str) -> Event:
-        """The next event of this name, unrecorded; anything else is recorded. For what comes in an order that is nobody's promise."""
+        """The next event of this name, unrecorded; anything else is recorded.
+
+        For what comes in an order that is nobody's promise.
+        """
         while True:
             event = self.next()
             if event is not None and event.name == name:
@@ -216,6 +229,12 @@ class Client:
             if event is None or event.name in ("closed", "channel.close", "connection.close"):
                 self._note(f"! {self.label} {name} failed")
                 raise Stop
+
+    def ask(self, name: str, **fields: Any) -> str:
+        """Send a method and return the name of whatever comes next, both unrecorded."""
+        self._send(name, self.channel, fields)
+        event = self.next()
+        return event.name if event else "nothing"
 
     def queue(self, name: str, channel: int | None = None, **fields: Any) -> str:
         """Declare a queue quietly (exclusive unless said otherwise) and return its name."""
@@ -274,7 +293,10 @@ class Client:
         return found
 
     def count(self, queue: str) -> None:
-        """Record the counts a passive declare shows. RabbitMQ's queues answer it ahead of publishes still on their way: see `await_count`."""
+        """Record the counts a passive declare shows.
+
+        RabbitMQ's queues answer it ahead of publishes still on their way: see `await_count`.
+        """
         self.call("queue.declare", queue=queue, passive=True)
 
     def await_get(self, queue: str, timeout_s: float = 4.0) -> Event:
@@ -307,9 +329,11 @@ class Client:
         self._note(f"{self.label} queue {queue} holds {found}")
 
     def confirms(self, *returned: int) -> None:
-        """Read until every publish since confirm.select is settled; `returned` are the sequence numbers due to come back first.
+        """Read until every publish since confirm.select is settled; `returned` are those due to come back first.
 
-        How a broker coalesces acks depends on timing, so they are recorded as two sorted lists, after everything else that came."""
+        How a broker coalesces acks depends on timing, so they are recorded as two sorted lists, after
+        everything else that came.
+        """
         acked: set[int] = set()
         nacked: set[int] = set()
         awaited = list(returned)
@@ -376,6 +400,11 @@ class Client:
         for channel in channels or (self.channel,):
             self.do("channel.open", channel)
         return self
+
+    def reopen(self) -> None:
+        """Answer the server's channel.close and open the channel again, unrecorded."""
+        self._send("channel.close-ok", self.channel, {})
+        self.open()
 
     def expect_quietly(self, name: str) -> Event:
         event = self.next()

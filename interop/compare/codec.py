@@ -1,7 +1,8 @@
 """AMQP 0-9-1 bytes for the comparison: strict enough to see every difference, loose enough to send any nonsense.
 
-It encodes and decodes methods, content headers and field tables. Unlike the codecs of client libraries it keeps the type tag of every
-table value (`Tagged`), because a broker that answers `long` where RabbitMQ answers `short` is a difference.
+It encodes and decodes methods, content headers and field tables. Unlike the codecs of client libraries it keeps the
+type tag of every table value (`Tagged`), because a broker that answers `long` where RabbitMQ answers `short` is a
+difference.
 
 It knows no state: which frame may follow which is the business of the broker under test.
 """
@@ -16,8 +17,10 @@ from typing import Any
 FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT = 1, 2, 3, 8
 FRAME_END = 0xCE
 
+# One method a line: name, class, method, fields. A line that begins with a space goes on with the fields above.
 _METHODS = """
-connection.start 10 10 version_major:octet version_minor:octet server_properties:table mechanisms:longstr locales:longstr
+connection.start 10 10 version_major:octet version_minor:octet server_properties:table
+  mechanisms:longstr locales:longstr
 connection.start-ok 10 11 client_properties:table mechanism:shortstr response:longstr locale:shortstr
 connection.secure 10 20 challenge:longstr
 connection.secure-ok 10 21 response:longstr
@@ -39,7 +42,8 @@ channel.close 20 40 reply_code:short reply_text:shortstr class_id:short method_i
 channel.close-ok 20 41
 access.request 30 10 realm:shortstr exclusive:bit passive:bit active:bit write:bit read:bit
 access.request-ok 30 11 ticket:short
-exchange.declare 40 10 ticket:short exchange:shortstr type:shortstr passive:bit durable:bit auto_delete:bit internal:bit nowait:bit arguments:table
+exchange.declare 40 10 ticket:short exchange:shortstr type:shortstr passive:bit durable:bit
+  auto_delete:bit internal:bit nowait:bit arguments:table
 exchange.declare-ok 40 11
 exchange.delete 40 20 ticket:short exchange:shortstr if_unused:bit nowait:bit
 exchange.delete-ok 40 21
@@ -47,7 +51,8 @@ exchange.bind 40 30 ticket:short destination:shortstr source:shortstr routing_ke
 exchange.bind-ok 40 31
 exchange.unbind 40 40 ticket:short destination:shortstr source:shortstr routing_key:shortstr nowait:bit arguments:table
 exchange.unbind-ok 40 51
-queue.declare 50 10 ticket:short queue:shortstr passive:bit durable:bit exclusive:bit auto_delete:bit nowait:bit arguments:table
+queue.declare 50 10 ticket:short queue:shortstr passive:bit durable:bit exclusive:bit
+  auto_delete:bit nowait:bit arguments:table
 queue.declare-ok 50 11 queue:shortstr message_count:long consumer_count:long
 queue.bind 50 20 ticket:short queue:shortstr exchange:shortstr routing_key:shortstr nowait:bit arguments:table
 queue.bind-ok 50 21
@@ -59,7 +64,8 @@ queue.unbind 50 50 ticket:short queue:shortstr exchange:shortstr routing_key:sho
 queue.unbind-ok 50 51
 basic.qos 60 10 prefetch_size:long prefetch_count:short global:bit
 basic.qos-ok 60 11
-basic.consume 60 20 ticket:short queue:shortstr consumer_tag:shortstr no_local:bit no_ack:bit exclusive:bit nowait:bit arguments:table
+basic.consume 60 20 ticket:short queue:shortstr consumer_tag:shortstr no_local:bit no_ack:bit
+  exclusive:bit nowait:bit arguments:table
 basic.consume-ok 60 21 consumer_tag:shortstr
 basic.cancel 60 30 consumer_tag:shortstr nowait:bit
 basic.cancel-ok 60 31 consumer_tag:shortstr
@@ -89,7 +95,7 @@ Fields = list[tuple[str, str]]
 
 
 def _parse_methods() -> Iterator[tuple[str, int, int, Fields]]:
-    for line in _METHODS.strip().splitlines():
+    for line in _METHODS.replace("\n ", " ").strip().splitlines():
         name, class_id, method_id, *fields = line.split()
         yield name, int(class_id), int(method_id), [(f.split(":")[0], f.split(":")[1]) for f in fields]
 

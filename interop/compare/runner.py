@@ -1,7 +1,8 @@
 """Runs the cases against a broker and against what it is compared with, and prints every difference.
 
-Compared with is either another broker, live (`--peer`), or what RabbitMQ answered when `golden.json` was recorded. The last line printed is
-`compare: M of N`; the exit status is 0 when every difference is one that `accepted.toml` gives a reason for.
+Compared with is either another broker, live (`--peer`), or what RabbitMQ answered when `golden.json` was recorded.
+The last line printed is `compare: M of N`; the exit status is 0 when every difference is one that `accepted.toml`
+gives a reason for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import pkgutil
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -29,14 +31,16 @@ from pathlib import Path
 
 from . import cases
 from .bench import CASES, Bench, Case
-from .client import Address, Client, Stop
-from .operators import Operator
+from .client import Address, Client
+from .operators import operator
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 GOLDEN = HERE / "golden.json"
 ACCEPTED = HERE / "accepted.toml"
 THREADS = 12
+OPERATED_THREADS = 3
+"""Operators start a heavy process for each request: few at a time, and not beside cases that watch the clock."""
 START_TIMEOUT_S = 20.0
 
 Transcripts = dict[str, list[str]]
@@ -66,9 +70,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         prog="interop/compare/run", description="Compare a broker with RabbitMQ, frame by frame."
     )
     parser.add_argument("--target", metavar="URL", help="the broker to judge; without it amqpd is started and stopped")
-    parser.add_argument("--target-ctl", metavar="CMD", help="its operator's command, taking rabbitmqctl's verbs")
+    parser.add_argument(
+        "--target-ctl",
+        metavar="CMD",
+        help="its operator's command: amqpctl or rabbitmqctl, with the options to reach it",
+    )
     parser.add_argument("--peer", metavar="URL", help="RabbitMQ; without it golden.json is compared with")
-    parser.add_argument("--peer-ctl", metavar="CMD", help="its rabbitmqctl")
+    parser.add_argument("--peer-ctl", metavar="CMD", help="its operator's command")
     parser.add_argument("--only", metavar="PATTERN", help="cases whose name contains this (a glob)")
     parser.add_argument("--record", action="store_true", help="write golden.json from --peer")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every transcript")
@@ -80,22 +88,32 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 # -- running ----------------------------------------------------------------------------------------------------------
 def perform(url: str, control: str | None, chosen: list[Case]) -> Transcripts:
-    """Every transcript of one broker. Cases that need an operator are left out where there is none."""
+    """Every transcript of one broker.
+
+    Cases that need an operator are left out where there is none, or none who is able.
+    """
     address = Address.parse(url)
-    operator = Operator(control) if control else None
+    someone = operator(control) if control else None
     run = secrets.token_hex(4)
-    possible = [case for case in chosen if operator or not case.operator]
+    possible = [case for case in chosen if someone or not case.operator]
 
-    def play(numbered: tuple[int, Case]) -> list[str]:
+    def play(numbered: tuple[int, Case]) -> list[str] | None:
         number, case = numbered
-        return Bench(address, f"cmp-{run}-{number:04}-", operator).perform(case)
+        return Bench(address, f"cmp-{run}-{number:04}-", someone).perform(case)
 
-    together = [(n, case) for n, case in enumerate(possible) if not case.alone]
-    alone = [(n, case) for n, case in enumerate(possible) if case.alone]
-    with ThreadPoolExecutor(THREADS) as pool:
-        transcripts = list(pool.map(play, together))
-    transcripts += [play(numbered) for numbered in alone]
-    return {case.name: lines for (_, case), lines in zip(together + alone, transcripts, strict=True)}
+    numbered = list(enumerate(possible))
+    batches = (
+        (THREADS, [each for each in numbered if not each[1].operator]),
+        (OPERATED_THREADS, [each for each in numbered if each[1].operator and not each[1].alone]),
+        (1, [each for each in numbered if each[1].alone]),
+    )
+    transcripts: Transcripts = {}
+    for threads, batch in batches:
+        with ThreadPoolExecutor(threads) as pool:
+            for (_, case), lines in zip(batch, pool.map(play, batch), strict=True):
+                if lines is not None:
+                    transcripts[case.name] = lines
+    return transcripts
 
 
 def _record(options: argparse.Namespace, chosen: list[Case]) -> int:
@@ -137,7 +155,8 @@ def _target(options: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
         _wait_for(port, process, log)
-        yield f"amqp://guest:guest@127.0.0.1:{port}/", options.target_ctl
+        control = shlex.join([str(Path(program).with_name("amqpctl")), "--data-dir", f"{directory}/data"])
+        yield f"amqp://guest:guest@127.0.0.1:{port}/", control
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait(START_TIMEOUT_S)
@@ -186,7 +205,7 @@ def report(chosen: list[Case], target: Transcripts, peer: Transcripts, verbose: 
             _print_difference(case.name, here, there)
     compared = len(chosen) - len(missing)
     for name in missing:
-        print(f"\nnot compared {name}: {'no operator' if name not in target else 'the peer has no answer'}")
+        print(f"\nnot compared {name}: {'the operator is unable' if name not in target else 'the peer has no answer'}")
     stale = [name for name in accepted if name in target and name in peer and name not in used]
     for name in stale:
         print(f"\naccepted without need {name}: no difference any more, take it out of accepted.toml")

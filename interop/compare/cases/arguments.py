@@ -1,22 +1,68 @@
-"""Section 4.1: the arguments of queue.declare and exchange.declare, good, badly typed, out of range, and compared on redeclaration."""
+"""Section 4.1: the arguments of queue.declare and exchange.declare, good, badly typed, out of range, and compared on
+redeclaration.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ..bench import Bench, case, queue_text, rows
 from ..codec import Tagged
 
-VALUES: dict[str, object] = {
-    "0": 0, "1": 1, "-1": -1, "255": 255, "256": 256, "1000": 1000, "2": 2, "3": 3, "2**40": 2**40, "ten years and a bit": 315360000001, "ten years": 315360000000,
-    "long 1000": Tagged("l", 1000), "short 1000": Tagged("s", 1000), "byte 5": Tagged("b", 5), "unsigned byte 5": Tagged("B", 5),
-    "unsigned short 1000": Tagged("u", 1000), "unsigned int 1000": Tagged("i", 1000), "string '1000'": "1000", "string 'x'": "x", "string ''": "", "float 1000.0": 1000.0,
-    "true": True, "false": False, "void": None, "array": [1], "table": {"a": 1}, "timestamp": Tagged("T", 1000), "decimal": Tagged("D", (0, 1000)), "bytes": Tagged("x", b"x"),
-}  # fmt: skip
+VALUES: dict[str, Any] = {
+    "0": 0,
+    "1": 1,
+    "-1": -1,
+    "255": 255,
+    "256": 256,
+    "1000": 1000,
+    "2": 2,
+    "3": 3,
+    "2**40": 2**40,
+    "ten years and a bit": 315360000001,
+    "ten years": 315360000000,
+    "long 1000": Tagged("l", 1000),
+    "short 1000": Tagged("s", 1000),
+    "byte 5": Tagged("b", 5),
+    "unsigned byte 5": Tagged("B", 5),
+    "unsigned short 1000": Tagged("u", 1000),
+    "unsigned int 1000": Tagged("i", 1000),
+    "string '1000'": "1000",
+    "string 'x'": "x",
+    "string ''": "",
+    "float 1000.0": 1000.0,
+    "true": True,
+    "false": False,
+    "void": None,
+    "array": [1],
+    "table": {"a": 1},
+    "timestamp": Tagged("T", 1000),
+    "decimal": Tagged("D", (0, 1000)),
+    "bytes": Tagged("x", b"x"),
+}
 
-INTEGER_VALUES = ["0", "1", "-1", "long 1000", "short 1000", "byte 5", "unsigned byte 5", "unsigned short 1000", "unsigned int 1000", "2**40", "string '1000'", "float 1000.0", "true", "void"]
+INTEGER_VALUES = [
+    "0",
+    "1",
+    "-1",
+    "long 1000",
+    "short 1000",
+    "byte 5",
+    "unsigned byte 5",
+    "unsigned short 1000",
+    "unsigned int 1000",
+    "2**40",
+    "string '1000'",
+    "float 1000.0",
+    "true",
+    "void",
+]
 GRID: list[tuple[str, list[str]]] = [
-    ("x-message-ttl", [*INTEGER_VALUES, "ten years", "ten years and a bit", "timestamp", "array", "table", "decimal", "bytes"]),
+    (
+        "x-message-ttl",
+        [*INTEGER_VALUES, "ten years", "ten years and a bit", "timestamp", "array", "table", "decimal", "bytes"],
+    ),
     ("x-expires", ["0", "1", "-1", "string 'x'", "true", "ten years", "ten years and a bit"]),
     ("x-max-length", ["0", "-1", "byte 5", "2**40", "string '1000'", "float 1000.0", "void"]),
     ("x-max-length-bytes", ["0", "-1", "2**40", "string 'x'"]),
@@ -56,9 +102,22 @@ GOOD: list[tuple[str, Mapping[str, object]]] = [
     ("x-queue-master-locator min-masters", {"x-queue-master-locator": "min-masters"}),
     ("dead letter exchange and key", {"x-dead-letter-exchange": "x", "x-dead-letter-routing-key": "k"}),
     ("dead letter key and the exchange after it", {"x-dead-letter-routing-key": "k", "x-dead-letter-exchange": ""}),
-    ("everything", {"x-message-ttl": 1000, "x-expires": 100000, "x-max-length": 9, "x-max-length-bytes": 99, "x-max-priority": 5, "x-overflow": "drop-head",
-                    "x-dead-letter-exchange": "x", "x-single-active-consumer": True, "x-queue-version": 2, "x-queue-type": "classic"}),
-]  # fmt: skip
+    (
+        "everything",
+        {
+            "x-message-ttl": 1000,
+            "x-expires": 100000,
+            "x-max-length": 9,
+            "x-max-length-bytes": 99,
+            "x-max-priority": 5,
+            "x-overflow": "drop-head",
+            "x-dead-letter-exchange": "x",
+            "x-single-active-consumer": True,
+            "x-queue-version": 2,
+            "x-queue-type": "classic",
+        },
+    ),
+]
 
 
 @rows("4.1 {0} on a classic queue", GOOD)
@@ -67,10 +126,19 @@ def good(b: Bench, _: str, arguments: Mapping[str, object]) -> None:
 
 
 OTHER_TYPES = [
-    ("x-delivery-limit", 5), ("x-quorum-initial-group-size", 3), ("x-dead-letter-strategy", "at-least-once"), ("x-max-in-memory-length", 5),
-    ("x-max-in-memory-bytes", 5), ("x-max-age", "1D"), ("x-stream-max-segment-size-bytes", 1000000), ("x-stream-filter-size-bytes", 32),
-    ("x-initial-cluster-size", 1), ("x-consumer-timeout", 100000), ("x-consumer-disconnected-timeout", 1000), ("x-delayed-retry-type", "all"),
-]  # fmt: skip
+    ("x-delivery-limit", 5),
+    ("x-quorum-initial-group-size", 3),
+    ("x-dead-letter-strategy", "at-least-once"),
+    ("x-max-in-memory-length", 5),
+    ("x-max-in-memory-bytes", 5),
+    ("x-max-age", "1D"),
+    ("x-stream-max-segment-size-bytes", 1000000),
+    ("x-stream-filter-size-bytes", 32),
+    ("x-initial-cluster-size", 1),
+    ("x-consumer-timeout", 100000),
+    ("x-consumer-disconnected-timeout", 1000),
+    ("x-delayed-retry-type", "all"),
+]
 
 
 @rows("4.1 {0} is not for classic queues", OTHER_TYPES)
@@ -78,12 +146,20 @@ def other_type(b: Bench, key: str, value: object) -> None:
     declare(b, {key: value})
 
 
-@rows("4.1 {0} on a {1} queue", [
-    ("nothing", "quorum", {}, {}), ("exclusive", "quorum", {}, {"exclusive": True, "durable": False}), ("not durable", "quorum", {}, {"durable": False}),
-    ("auto-delete", "quorum", {}, {"auto_delete": True}), ("x-max-priority", "quorum", {"x-max-priority": 5}, {}),
-    ("nothing", "stream", {}, {}), ("exclusive", "stream", {}, {"exclusive": True}), ("x-message-ttl", "stream", {"x-message-ttl": 5}, {}),
-])  # fmt: skip
-def replicated(b: Bench, _: str, kind: str, arguments: Mapping[str, object], options: dict[str, bool]) -> None:
+@rows(
+    "4.1 {0} on a {1} queue",
+    [
+        ("nothing", "quorum", {}, {}),
+        ("exclusive", "quorum", {}, {"exclusive": True, "durable": False}),
+        ("not durable", "quorum", {}, {"durable": False}),
+        ("auto-delete", "quorum", {}, {"auto_delete": True}),
+        ("x-max-priority", "quorum", {"x-max-priority": 5}, {}),
+        ("nothing", "stream", {}, {}),
+        ("exclusive", "stream", {}, {"exclusive": True}),
+        ("x-message-ttl", "stream", {"x-message-ttl": 5}, {}),
+    ],
+)
+def replicated(b: Bench, _: str, kind: str, arguments: Mapping[str, object], options: dict[str, Any]) -> None:
     declare(b, {"x-queue-type": kind, **arguments}, **options)
 
 
@@ -124,8 +200,16 @@ EQUIVALENCE: list[tuple[str, Mapping[str, object], Mapping[str, object]]] = [
     ("dead letter exchange differs", {"x-dead-letter-exchange": "a"}, {"x-dead-letter-exchange": "b"}),
     ("dead letter exchange only now", {}, {"x-dead-letter-exchange": "b"}),
     ("dead letter exchange no more", {"x-dead-letter-exchange": "b"}, {}),
-    ("dead letter key differs", {"x-dead-letter-exchange": "a", "x-dead-letter-routing-key": "k"}, {"x-dead-letter-exchange": "a", "x-dead-letter-routing-key": "l"}),
-    ("dead letter key only now", {"x-dead-letter-exchange": "a"}, {"x-dead-letter-exchange": "a", "x-dead-letter-routing-key": "l"}),
+    (
+        "dead letter key differs",
+        {"x-dead-letter-exchange": "a", "x-dead-letter-routing-key": "k"},
+        {"x-dead-letter-exchange": "a", "x-dead-letter-routing-key": "l"},
+    ),
+    (
+        "dead letter key only now",
+        {"x-dead-letter-exchange": "a"},
+        {"x-dead-letter-exchange": "a", "x-dead-letter-routing-key": "l"},
+    ),
     ("single active consumer differs", {"x-single-active-consumer": True}, {"x-single-active-consumer": False}),
     ("single active consumer false only now", {}, {"x-single-active-consumer": False}),
     ("single active consumer no more", {"x-single-active-consumer": True}, {}),
@@ -148,29 +232,53 @@ def equivalence(b: Bench, _: str, before: Mapping[str, object], now: Mapping[str
     c.until("queue.declare-ok", "channel.close", "connection.close")
 
 
-@rows("1.1 redeclare, the type name {0}", [("byte", "b"), ("unsignedbyte", "B"), ("short", "s"), ("unsignedshort", "u"), ("signedint", "I"), ("unsignedint", "i"), ("long", "l")])  # fmt: skip
+@rows(
+    "1.1 redeclare, the type name {0}",
+    [
+        ("byte", "b"),
+        ("unsignedbyte", "B"),
+        ("short", "s"),
+        ("unsignedshort", "u"),
+        ("signedint", "I"),
+        ("unsignedint", "i"),
+        ("long", "l"),
+    ],
+)
 def type_names(b: Bench, name: str, tag: str) -> None:
     c = b.channel()
     q = c.queue(b.q(), durable=True)
     c.send("queue.declare", queue=q, durable=True, arguments={"x-message-ttl": Tagged(tag, 100)})
     c.refused(
         406,
-        f"PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for {queue_text(q)}: received the value '100' of type '{name}' but current is none",
+        f"PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for {queue_text(q)}: "
+        f"received the value '100' of type '{name}' but current is none",
     )
 
 
 # -- exchanges --------------------------------------------------------------------------------------------------------
-@rows("4.1 alternate-exchange: {0}", [(value,) for value in ("string 'x'", "string ''", "1", "byte 5", "true", "void", "array")])
+@rows(
+    "4.1 alternate-exchange: {0}",
+    [(value,) for value in ("string 'x'", "string ''", "1", "byte 5", "true", "void", "array")],
+)
 def alternate(b: Bench, value: str) -> None:
     c = b.channel()
     c.send("exchange.declare", exchange=b.x(), type="direct", arguments={"alternate-exchange": VALUES[value]})
     c.until("exchange.declare-ok", "channel.close", "connection.close", "closed")
 
 
-@rows("1.1 redeclare an exchange, alternate-exchange {0}", [
-    ("differs", {"alternate-exchange": "a"}, {"alternate-exchange": "b"}), ("only now", {}, {"alternate-exchange": "b"}),
-    ("no more", {"alternate-exchange": "a"}, {}), ("equal, unknown arguments differ", {"alternate-exchange": "a", "foo": 1}, {"alternate-exchange": "a", "foo": 2}),
-])  # fmt: skip
+@rows(
+    "1.1 redeclare an exchange, alternate-exchange {0}",
+    [
+        ("differs", {"alternate-exchange": "a"}, {"alternate-exchange": "b"}),
+        ("only now", {}, {"alternate-exchange": "b"}),
+        ("no more", {"alternate-exchange": "a"}, {}),
+        (
+            "equal, unknown arguments differ",
+            {"alternate-exchange": "a", "foo": 1},
+            {"alternate-exchange": "a", "foo": 2},
+        ),
+    ],
+)
 def alternate_equivalence(b: Bench, _: str, before: Mapping[str, object], now: Mapping[str, object]) -> None:
     c = b.channel()
     x = c.exchange(b.x(), "direct", arguments=before)
@@ -179,7 +287,25 @@ def alternate_equivalence(b: Bench, _: str, before: Mapping[str, object], now: M
 
 
 # -- consumers --------------------------------------------------------------------------------------------------------
-@rows("7 consume with x-priority {0}", [(value,) for value in ("0", "1", "-1", "1000", "long 1000", "byte 5", "2**40", "string 'x'", "float 1000.0", "true", "void")])
+@rows(
+    "7 consume with x-priority {0}",
+    [
+        (value,)
+        for value in (
+            "0",
+            "1",
+            "-1",
+            "1000",
+            "long 1000",
+            "byte 5",
+            "2**40",
+            "string 'x'",
+            "float 1000.0",
+            "true",
+            "void",
+        )
+    ],
+)
 def consumer_priority(b: Bench, value: str) -> None:
     c = b.channel()
     q = c.queue(b.q())
@@ -187,7 +313,16 @@ def consumer_priority(b: Bench, value: str) -> None:
     c.until("basic.consume-ok", "channel.close", "connection.close")
 
 
-@rows("7 consume a classic queue with {0}", [("x-stream-offset", "first"), ("x-consumer-timeout", 100000), ("foo", 1), ("x-credit", {"credit": 1}), ("x-cancel-on-ha-failover", True)])
+@rows(
+    "7 consume a classic queue with {0}",
+    [
+        ("x-stream-offset", "first"),
+        ("x-consumer-timeout", 100000),
+        ("foo", 1),
+        ("x-credit", {"credit": 1}),
+        ("x-cancel-on-ha-failover", True),
+    ],
+)
 def consumer_argument(b: Bench, key: str, value: object) -> None:
     c = b.channel()
     q = c.queue(b.q())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..bench import Bench, case, exchange_text, queue_text, rows
 from ..client import Client
 from ..codec import Tagged
@@ -76,8 +78,11 @@ def arguments_differ(b: Bench) -> None:
     c.until("basic.return")
 
 
-@rows("5 unbind with the same arguments {0}", [("in another order", {"b": 2, "a": 1}), ("in another integer width", {"a": Tagged("l", 1), "b": 2})])
-def arguments_sorted(b: Bench, _: str, arguments: dict[str, object]) -> None:
+@rows(
+    "5 unbind with the same arguments {0}",
+    [("in another order", {"b": 2, "a": 1}), ("in another integer width", {"a": Tagged("l", 1), "b": 2})],
+)
+def arguments_sorted(b: Bench, _: str, arguments: dict[str, Any]) -> None:
     c = b.channel()
     q, x = c.queue(b.q()), c.exchange(b.x(), "direct")
     c.bind(q, x, "k", a=1, b=2)
@@ -87,10 +92,20 @@ def arguments_sorted(b: Bench, _: str, arguments: dict[str, object]) -> None:
     c.until("basic.qos-ok")
 
 
-@rows("5 {0} exchange: bound with {1!r}, published with {2!r}", [
-    ("direct", "k", "k"), ("direct", "k", "K"), ("direct", "k", ""), ("direct", "", ""), ("direct", "a.#", "a.b"), ("fanout", "k", "other"), ("fanout", "", ""),
-    ("amq.direct", "k", "k"), ("amq.fanout", "", "k"),
-])  # fmt: skip
+@rows(
+    "5 {0} exchange: bound with {1!r}, published with {2!r}",
+    [
+        ("direct", "k", "k"),
+        ("direct", "k", "K"),
+        ("direct", "k", ""),
+        ("direct", "", ""),
+        ("direct", "a.#", "a.b"),
+        ("fanout", "k", "other"),
+        ("fanout", "", ""),
+        ("amq.direct", "k", "k"),
+        ("amq.fanout", "", "k"),
+    ],
+)
 def key_match(b: Bench, kind: str, bound: str, key: str) -> None:
     c = b.channel()
     q = c.queue(b.q())
@@ -208,12 +223,20 @@ def default_exchange(b: Bench) -> None:
     c.until("basic.return")
 
 
-@rows("5 a routing key {0}", [("in Unicode", "clé✓".encode()), ("of 255 bytes", b"k" * 255), ("with CR and LF", b"a\r\nb"), ("with zero bytes", b"a\0b")])
+@rows(
+    "5 a routing key {0}",
+    [
+        ("in Unicode", "clé✓".encode()),
+        ("of 255 bytes", b"k" * 255),
+        ("with CR and LF", b"a\r\nb"),
+        ("with zero bytes", b"a\0b"),
+    ],
+)
 def odd_key(b: Bench, _: str, key: bytes) -> None:
     c = b.channel()
     q, x = c.queue(b.q()), c.exchange(b.x(), "direct")
     c.do("queue.bind", queue=q, exchange=x, routing_key=key)
-    c.publish(x, key, b"1", mandatory=True)  # type: ignore[arg-type]
+    c.publish(x, key, b"1", mandatory=True)
     c.drain(q)
 
 
@@ -229,7 +252,7 @@ def binary_key(b: Bench) -> None:
 def binary_publish_key(b: Bench) -> None:
     c = b.channel()
     x = c.exchange(b.x(), "direct")
-    c.publish(x, b"\xff\xfe", b"1", mandatory=True)  # type: ignore[arg-type]
+    c.publish(x, b"\xff\xfe", b"1", mandatory=True)
     c.until("basic.return", "channel.close", "connection.close", "closed")
 
 

@@ -47,14 +47,6 @@ def never_opened(b: Bench, method: str) -> None:
     c.died(504, "CHANNEL_ERROR - expected 'channel.open'")
 
 
-@rows("1 {0} on a channel never opened", [("channel.close",), ("channel.close-ok",)])
-def never_opened_close(b: Bench, method: str) -> None:
-    c = b.connect()
-    c.send(method, 1)
-    c.send("channel.open", 2)
-    c.until("channel.open-ok", "connection.close", "closed")
-
-
 @case("1 a content header on a channel never opened")
 def never_opened_content(b: Bench) -> None:
     c = b.connect()
@@ -193,9 +185,28 @@ def access_request(b: Bench) -> None:
     b.channel().call("access.request", realm="/data", active=True, read=True)
 
 
-SERVER_METHODS = ["channel.open-ok", "channel.flow-ok", "access.request-ok", "exchange.declare-ok", "queue.declare-ok", "queue.bind-ok", "basic.qos-ok",
-                  "basic.consume-ok", "basic.cancel-ok", "basic.deliver", "basic.return", "basic.get-ok", "basic.get-empty", "basic.recover-ok",
-                  "confirm.select-ok", "tx.select-ok", "tx.commit-ok", "exchange.bind-ok", "queue.purge-ok", "queue.delete-ok"]  # fmt: skip
+SERVER_METHODS = [
+    "channel.open-ok",
+    "channel.flow-ok",
+    "access.request-ok",
+    "exchange.declare-ok",
+    "queue.declare-ok",
+    "queue.bind-ok",
+    "basic.qos-ok",
+    "basic.consume-ok",
+    "basic.cancel-ok",
+    "basic.deliver",
+    "basic.return",
+    "basic.get-ok",
+    "basic.get-empty",
+    "basic.recover-ok",
+    "confirm.select-ok",
+    "tx.select-ok",
+    "tx.commit-ok",
+    "exchange.bind-ok",
+    "queue.purge-ok",
+    "queue.delete-ok",
+]
 
 
 @rows("1.1 {0} sent by the client", [(name,) for name in SERVER_METHODS])

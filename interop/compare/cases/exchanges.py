@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..bench import Bench, case, exchange_text, rows
+from typing import Any
+
+from ..bench import Bench, case, exchange_text, inequivalent, rows
 
 TYPES = ("direct", "fanout", "topic", "headers")
 DEFAULT = "ACCESS_REFUSED - operation not permitted on the default exchange"
@@ -28,11 +30,11 @@ FLAGS = ("durable", "auto_delete", "internal")
 
 
 @rows("1.1 redeclare an exchange, {0} {1} to {2}", [(flag, old, not old) for flag in FLAGS for old in (False, True)])
-def inequivalent(b: Bench, flag: str, old: bool, new: bool) -> None:
+def differs(b: Bench, flag: str, old: bool, new: bool) -> None:
     c = b.channel()
     x = c.exchange(b.x(), "direct", **{flag: old})
     c.send("exchange.declare", exchange=x, type="direct", **{flag: new})
-    c.refused(406, f"PRECONDITION_FAILED - inequivalent arg '{flag}' for {exchange_text(x)}: received '{str(new).lower()}' but current is '{str(old).lower()}'")
+    c.refused(406, inequivalent(flag, exchange_text(x), new, old))
 
 
 @case("1.1 redeclare an exchange with another type")
@@ -40,7 +42,7 @@ def inequivalent_type(b: Bench) -> None:
     c = b.channel()
     x = c.exchange(b.x(), "direct")
     c.send("exchange.declare", exchange=x, type="topic")
-    c.refused(406, f"PRECONDITION_FAILED - inequivalent arg 'type' for {exchange_text(x)}: received 'topic' but current is 'direct'")
+    c.refused(406, inequivalent("type", exchange_text(x), "topic", "direct"))
 
 
 @case("1.1 redeclare an exchange: type is checked before durable, then auto_delete, then internal")
@@ -55,11 +57,19 @@ def inequivalence_order(b: Bench) -> None:
     ):
         c.send("exchange.declare", exchange=x, **options)
         c.until("channel.close")
-        c.send("channel.close-ok")
-        c.open()
+        c.reopen()
 
 
-@rows("3 the predeclared exchange {0!r}", [("amq.direct", "direct"), ("amq.fanout", "fanout"), ("amq.topic", "topic"), ("amq.headers", "headers"), ("amq.match", "headers")])
+@rows(
+    "3 the predeclared exchange {0!r}",
+    [
+        ("amq.direct", "direct"),
+        ("amq.fanout", "fanout"),
+        ("amq.topic", "topic"),
+        ("amq.headers", "headers"),
+        ("amq.match", "headers"),
+    ],
+)
 def predeclared(b: Bench, name: str, kind: str) -> None:
     c = b.channel()
     c.call("exchange.declare", exchange=name, type=kind, durable=True)
@@ -85,16 +95,24 @@ def reserved(b: Bench, name: str) -> None:
 def predeclared_differs(b: Bench) -> None:
     c = b.channel()
     c.send("exchange.declare", exchange="amq.direct", type="direct")
-    c.refused(406, f"PRECONDITION_FAILED - inequivalent arg 'durable' for {exchange_text('amq.direct')}: received 'false' but current is 'true'")
+    c.refused(406, inequivalent("durable", exchange_text("amq.direct"), False, True))
 
 
-@rows("1.1 the default exchange: {0} {1}", [
-    ("exchange.declare", "as it is", {"exchange": "", "type": "direct", "durable": True}), ("exchange.declare", "passively", {"exchange": "", "passive": True}),
-    ("exchange.delete", "", {"exchange": ""}), ("queue.bind", "", {"exchange": "", "routing_key": "k"}), ("queue.unbind", "", {"exchange": "", "routing_key": "k"}),
-    ("exchange.bind", "as source", {"source": "", "destination": "amq.fanout"}), ("exchange.bind", "as destination", {"source": "amq.fanout", "destination": ""}),
-    ("exchange.unbind", "as source", {"source": "", "destination": "amq.fanout"}), ("exchange.unbind", "as destination", {"source": "amq.fanout", "destination": ""}),
-])  # fmt: skip
-def default_exchange(b: Bench, method: str, _: str, options: dict[str, object]) -> None:
+@rows(
+    "1.1 the default exchange: {0} {1}",
+    [
+        ("exchange.declare", "as it is", {"exchange": "", "type": "direct", "durable": True}),
+        ("exchange.declare", "passively", {"exchange": "", "passive": True}),
+        ("exchange.delete", "", {"exchange": ""}),
+        ("queue.bind", "", {"exchange": "", "routing_key": "k"}),
+        ("queue.unbind", "", {"exchange": "", "routing_key": "k"}),
+        ("exchange.bind", "as source", {"source": "", "destination": "amq.fanout"}),
+        ("exchange.bind", "as destination", {"source": "amq.fanout", "destination": ""}),
+        ("exchange.unbind", "as source", {"source": "", "destination": "amq.fanout"}),
+        ("exchange.unbind", "as destination", {"source": "amq.fanout", "destination": ""}),
+    ],
+)
+def default_exchange(b: Bench, method: str, _: str, options: dict[str, Any]) -> None:
     c = b.channel()
     if method.startswith("queue"):
         options = {**options, "queue": c.queue(b.q())}
@@ -263,7 +281,17 @@ def _gone(b: Bench, name: str) -> None:
     c.until("exchange.declare-ok", "channel.close")
 
 
-@rows("4 an auto-delete exchange after {0}", [("no binding",), ("unbind",), ("one unbind of two",), ("the queue's deletion",), ("deletion of the exchange bound to it",), ("losing what is bound to it as destination",)])  # fmt: skip
+@rows(
+    "4 an auto-delete exchange after {0}",
+    [
+        ("no binding",),
+        ("unbind",),
+        ("one unbind of two",),
+        ("the queue's deletion",),
+        ("deletion of the exchange bound to it",),
+        ("losing what is bound to it as destination",),
+    ],
+)
 def auto_delete(b: Bench, how: str) -> None:
     c = b.channel()
     x, other = c.exchange(b.x(), "fanout", auto_delete=True), c.exchange(b.x("other"), "fanout")

@@ -12,7 +12,10 @@ PUBLISH = method_payload("basic.publish", {})
 FRAME_MAX = 8192
 
 
-@rows("1.1 frame of type {0} with {1} bytes", [(kind, size) for kind in (0, 4, 5, 7, 9, 255) for size in (0, 4)] + [(9, 16), (9, 17), (9, 64)])
+@rows(
+    "1.1 frame of type {0} with {1} bytes",
+    [(kind, size) for kind in (0, 4, 5, 7, 9, 255) for size in (0, 4)] + [(9, 16), (9, 17), (9, 64)],
+)
 def unknown_type(b: Bench, kind: int, size: int) -> None:
     c = b.channel()
     c.frame(kind, b"abcdefghijklmnopqrstuvwxyz"[:size].ljust(size, b"."))
@@ -28,14 +31,28 @@ def unknown_type_zero(b: Bench) -> None:
 
 @rows(
     "1.1 frame end {0} after {1}",
-    [(0, "method"), (0xCF, "method"), (0, "heartbeat"), (0, "text"), (0, "seventeen"), (0, "binary"), (0, "quote"), (0, "empty")],
+    [
+        (0, "method"),
+        (0xCF, "method"),
+        (0, "heartbeat"),
+        (0, "text"),
+        (0, "seventeen"),
+        (0, "binary"),
+        (0, "quote"),
+        (0, "empty"),
+    ],
 )
 def frame_end(b: Bench, end: int, payload: str) -> None:
     c = b.connect()
     data = {
-        "method": method_payload("channel.open", {}), "heartbeat": b"", "text": b"printable text", "seventeen": b"s" * 17,
-        "binary": b"\0\xff\x80abc", "quote": b'"a\\b\n\t', "empty": b"",
-    }[payload]  # fmt: skip
+        "method": method_payload("channel.open", {}),
+        "heartbeat": b"",
+        "text": b"printable text",
+        "seventeen": b"s" * 17,
+        "binary": b"\0\xff\x80abc",
+        "quote": b'"a\\b\n\t',
+        "empty": b"",
+    }[payload]
     c.frame(8 if payload == "heartbeat" else 1, data, 0 if payload == "heartbeat" else 1, end)
     c.until("connection.close", "closed")
 
@@ -55,7 +72,10 @@ def frame_size_good(b: Bench, over: int) -> None:
     c.get(q)
 
 
-@rows("2 {0} frame payload of frame_max {1:+}", [("body", 1), ("body", 100), ("unknown", 1), ("header", 1), ("method", 1), ("heartbeat", 1)])
+@rows(
+    "2 {0} frame payload of frame_max {1:+}",
+    [("body", 1), ("body", 100), ("unknown", 1), ("header", 1), ("method", 1), ("heartbeat", 1)],
+)
 def frame_size_bad(b: Bench, kind: str, over: int) -> None:
     c = small_frames(b)
     c.frame(1, PUBLISH)
@@ -150,7 +170,7 @@ def heartbeat_inside(b: Bench) -> None:
     c.until("connection.close", "closed")
 
 
-@rows("1.1 {0} on channel 0", [("content header", ), ("body",)])
+@rows("1.1 {0} on channel 0", [("content header",), ("body",)])
 def content_on_zero(b: Bench, which: str) -> None:
     c = b.connect()
     c.frame(2 if which == "content header" else 3, bytes(14), 0)
@@ -185,7 +205,9 @@ def no_body(b: Bench, which: str) -> None:
     c = b.channel()
     c.frame(1, PUBLISH)
     c.frame(2, header_payload(4, {}))
-    c.frame(1 if which == "method" else 2, method_payload("basic.qos", {}) if which == "method" else header_payload(4, {}))
+    c.frame(
+        1 if which == "method" else 2, method_payload("basic.qos", {}) if which == "method" else header_payload(4, {})
+    )
     c.died(505, "UNEXPECTED_FRAME - expected content body, got non content body frame instead")
 
 
@@ -199,7 +221,14 @@ def header_weight(b: Bench, weight: int) -> None:
 
 @rows(
     "2 content header cut off {0}",
-    [("after nothing", 0), ("in the class", 1), ("after the class", 2), ("in the size", 7), ("before the flags", 12), ("in the flags", 13)],
+    [
+        ("after nothing", 0),
+        ("in the class", 1),
+        ("after the class", 2),
+        ("in the size", 7),
+        ("before the flags", 12),
+        ("in the flags", 13),
+    ],
 )
 def header_cut(b: Bench, _: str, size: int) -> None:
     c = b.channel()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from ..bench import Bench, case, rows
 from ..client import ALL_CAPABILITIES, Client, plain
 from ..codec import Raw, table
@@ -154,12 +156,27 @@ def no_properties(b: Bench) -> None:
 @rows(
     "2 tune-ok {0} {1}",
     [
-        ("channel_max", 1, True), ("channel_max", 2047, True), ("channel_max", 0, False), ("channel_max", 2048, False), ("channel_max", 65535, False),
-        ("frame_max", 8192, True), ("frame_max", 65536, True), ("frame_max", 0, False), ("frame_max", 100, False), ("frame_max", 4095, False),
-        ("frame_max", 4096, False), ("frame_max", 8191, False), ("frame_max", 131073, False), ("frame_max", 4294967295, False),
-        ("heartbeat", 0, True), ("heartbeat", 1, True), ("heartbeat", 60, True), ("heartbeat", 600, True), ("heartbeat", 65535, True),
+        ("channel_max", 1, True),
+        ("channel_max", 2047, True),
+        ("channel_max", 0, False),
+        ("channel_max", 2048, False),
+        ("channel_max", 65535, False),
+        ("frame_max", 8192, True),
+        ("frame_max", 65536, True),
+        ("frame_max", 0, False),
+        ("frame_max", 100, False),
+        ("frame_max", 4095, False),
+        ("frame_max", 4096, False),
+        ("frame_max", 8191, False),
+        ("frame_max", 131073, False),
+        ("frame_max", 4294967295, False),
+        ("heartbeat", 0, True),
+        ("heartbeat", 1, True),
+        ("heartbeat", 60, True),
+        ("heartbeat", 600, True),
+        ("heartbeat", 65535, True),
     ],
-)  # fmt: skip
+)
 def tune(b: Bench, name: str, value: int, good: bool) -> None:
     c = tuned(b)
     c.send("connection.tune-ok", 0, **{**c.tune, name: value})
@@ -302,7 +319,20 @@ def update_secret(b: Bench, secret: str) -> None:
     b.connect().call("connection.update-secret", 0, new_secret=secret, reason="rotation")
 
 
-@rows("2 {0} after open", [("connection.start-ok",), ("connection.tune-ok",), ("connection.secure-ok",), ("connection.open",), ("connection.close-ok",), ("connection.blocked",), ("connection.unblocked",), ("connection.open-ok",), ("connection.start",)])  # fmt: skip
+@rows(
+    "2 {0} after open",
+    [
+        ("connection.start-ok",),
+        ("connection.tune-ok",),
+        ("connection.secure-ok",),
+        ("connection.open",),
+        ("connection.close-ok",),
+        ("connection.blocked",),
+        ("connection.unblocked",),
+        ("connection.open-ok",),
+        ("connection.start",),
+    ],
+)
 def out_of_order(b: Bench, method: str) -> None:
     c = b.connect()
     c.send(method, 0)
@@ -334,11 +364,13 @@ def heartbeat(b: Bench) -> None:
 @case("2 heartbeats keep a connection alive")
 def heartbeat_answered(b: Bench) -> None:
     c = b.connect(tune_ok={"heartbeat": 1})
-    for _ in range(7):
+    until = time.monotonic() + 3.8
+    names = set()
+    while time.monotonic() < until:
         c.frame(8, b"", 0)
-        while (event := c.next(0.5)) is not None:
-            b.check(event.name == "heartbeat", f"only heartbeats, not {event}")
-    c.tune["heartbeat"] = 0
+        event = c.next(0.3)
+        names.add(event.name if event else "nothing")
+    b.check("closed" not in names, "the connection stays")
     c.send("channel.open", 1)
     while (event := c.next()) is not None and event.name == "heartbeat":
         pass

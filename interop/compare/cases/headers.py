@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from ..bench import Bench, case, rows
 from ..codec import Tagged
@@ -45,26 +46,51 @@ MODES: list[tuple[str, Table, Table | None]] = [
 ]
 
 
-
-def _typed(tag: str) -> Callable[[object], Tagged]:
-    return lambda value: Tagged(tag, value)
-
-
-I, L, S, B = map(_typed, "Ilsb")
 VALUES: list[tuple[object, object]] = [
-    (I(1), L(1)), (I(1), S(1)), (I(1), B(1)), (Tagged("B", 200), I(200)), (Tagged("i", 1), Tagged("u", 1)), (I(-1), L(-1)), (I(1), 1.0), (1.0, I(1)), (1.0, 1.0),
-    (Tagged("f", 0.5), 0.5), (Tagged("f", 0.5), Tagged("f", 0.5)), (I(1), "1"), ("1", "1"), ("a", "A"), ("", ""), ("a", Tagged("x", b"a")), (Tagged("x", b"a"), Tagged("x", b"a")),
-    (True, True), (True, False), (True, I(1)), (True, "true"), (Tagged("T", 1000), Tagged("T", 1000)), (Tagged("T", 1000), I(1000)), (I(1000), Tagged("T", 1000)),
-    (Tagged("D", (1, 15)), Tagged("D", (1, 15))), (Tagged("D", (1, 10)), Tagged("D", (0, 1))), (Tagged("D", (0, 1)), I(1)),
-    ([1, "a"], [1, "a"]), ([1, "a"], ["a", 1]), ([1], [L(1)]), ([], []), ([1], 1), ({"a": 1}, {"a": 1}), ({"a": 1, "b": 2}, {"b": 2, "a": 1}), ({"a": 1}, {"a": L(1)}), ({}, {}),
-]  # fmt: skip
+    (Tagged("I", 1), Tagged("l", 1)),
+    (Tagged("I", 1), Tagged("s", 1)),
+    (Tagged("I", 1), Tagged("b", 1)),
+    (Tagged("B", 200), Tagged("I", 200)),
+    (Tagged("i", 1), Tagged("u", 1)),
+    (Tagged("I", -1), Tagged("l", -1)),
+    (Tagged("I", 1), 1.0),
+    (1.0, Tagged("I", 1)),
+    (1.0, 1.0),
+    (Tagged("f", 0.5), 0.5),
+    (Tagged("f", 0.5), Tagged("f", 0.5)),
+    (Tagged("I", 1), "1"),
+    ("1", "1"),
+    ("a", "A"),
+    ("", ""),
+    ("a", Tagged("x", b"a")),
+    (Tagged("x", b"a"), Tagged("x", b"a")),
+    (True, True),
+    (True, False),
+    (True, Tagged("I", 1)),
+    (True, "true"),
+    (Tagged("T", 1000), Tagged("T", 1000)),
+    (Tagged("T", 1000), Tagged("I", 1000)),
+    (Tagged("I", 1000), Tagged("T", 1000)),
+    (Tagged("D", (1, 15)), Tagged("D", (1, 15))),
+    (Tagged("D", (1, 10)), Tagged("D", (0, 1))),
+    (Tagged("D", (0, 1)), Tagged("I", 1)),
+    ([1, "a"], [1, "a"]),
+    ([1, "a"], ["a", 1]),
+    ([1], [Tagged("l", 1)]),
+    ([], []),
+    ([1], 1),
+    ({"a": 1}, {"a": 1}),
+    ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    ({"a": 1}, {"a": Tagged("l", 1)}),
+    ({}, {}),
+]
 
 
 def publish(b: Bench, binding: Table, headers: Table | None) -> None:
     c = b.channel()
     q, x = c.queue(b.q()), c.exchange(b.x(), "headers")
     c.bind(q, x, "ignored", **binding)
-    properties = {} if headers is None else {"headers": headers}
+    properties: dict[str, Any] = {} if headers is None else {"headers": headers}
     c.publish(x, "another", b"1", **properties)
     c.bodies(q)
 
@@ -79,7 +105,10 @@ def values(b: Bench, _: str, __: str, asked: object, sent: object) -> None:
     publish(b, {"h": asked}, {"h": sent})
 
 
-@rows("1.1 bind with x-match {0!r}", [("zip",), ("",), ("ALL",), (1,), (True,), (None,), (Tagged("b", 1),), ([1],), ("a\"b",), ("é",)])
+@rows(
+    "1.1 bind with x-match {0!r}",
+    [("zip",), ("",), ("ALL",), (1,), (True,), (None,), (Tagged("b", 1),), ([1],), ('a"b',), ("é",)],
+)
 def bad_match(b: Bench, value: object) -> None:
     c = b.channel()
     q, x = c.queue(b.q()), c.exchange(b.x(), "headers")
@@ -92,7 +121,9 @@ def bad_match_e2e(b: Bench) -> None:
     c = b.channel()
     x = c.exchange(b.x(), "headers")
     c.send("exchange.bind", source=x, destination="amq.fanout", arguments={"x-match": "zip"})
-    c.refused(406, 'PRECONDITION_FAILED - Invalid x-match field value <<"zip">>; expected all, any, all-with-x, or any-with-x')
+    c.refused(
+        406, 'PRECONDITION_FAILED - Invalid x-match field value <<"zip">>; expected all, any, all-with-x, or any-with-x'
+    )
 
 
 @case("5.2 x-match is nothing special on other exchanges")

@@ -1,14 +1,30 @@
-"""Sections 1.1, 5.3 and 6: what is checked on publish, how properties and headers pass through, CC and BCC, mandatory, immediate."""
+"""Sections 1.1, 5.3 and 6: what is checked on publish, how properties and headers pass through, CC and BCC,
+mandatory, immediate.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from ..bench import Bench, case, exchange_text, rows
 from ..codec import Tagged
 
-EVERYTHING: dict[str, object] = {
-    "content_type": "text/plain", "content_encoding": "utf-8", "headers": {"a": 1}, "delivery_mode": 2, "priority": 7, "correlation_id": "c", "reply_to": "r",
-    "expiration": "60000", "message_id": "m", "timestamp": 1700000000, "type": "t", "user_id": "guest", "app_id": "a", "cluster_id": "cl",
-}  # fmt: skip
+EVERYTHING: dict[str, Any] = {
+    "content_type": "text/plain",
+    "content_encoding": "utf-8",
+    "headers": {"a": 1},
+    "delivery_mode": 2,
+    "priority": 7,
+    "correlation_id": "c",
+    "reply_to": "r",
+    "expiration": "60000",
+    "message_id": "m",
+    "timestamp": 1700000000,
+    "type": "t",
+    "user_id": "guest",
+    "app_id": "a",
+    "cluster_id": "cl",
+}
 
 
 @case("6 every property passes through")
@@ -19,16 +35,22 @@ def properties(b: Bench) -> None:
     c.get(q)
 
 
-@rows("6 the property {0} alone", [(name, value) for name, value in EVERYTHING.items()])
-def property_alone(b: Bench, name: str, value: object) -> None:
+@rows("6 the property {0} alone", list(EVERYTHING.items()))
+def property_alone(b: Bench, name: str, value: Any) -> None:
     c = b.channel()
     q = c.queue(b.q())
     c.publish("", q, b"body", **{name: value})
     c.get(q)
 
 
-@rows("6 property values at their limits: {0}", [("largest", {"delivery_mode": 255, "priority": 255, "timestamp": 2**64 - 1, "message_id": "m" * 255}), ("smallest", {"delivery_mode": 0, "priority": 0, "timestamp": 0, "message_id": ""})])  # fmt: skip
-def limits(b: Bench, _: str, values: dict[str, object]) -> None:
+@rows(
+    "6 property values at their limits: {0}",
+    [
+        ("largest", {"delivery_mode": 255, "priority": 255, "timestamp": 2**64 - 1, "message_id": "m" * 255}),
+        ("smallest", {"delivery_mode": 0, "priority": 0, "timestamp": 0, "message_id": ""}),
+    ],
+)
+def limits(b: Bench, _: str, values: dict[str, Any]) -> None:
     c = b.channel()
     q = c.queue(b.q())
     c.publish("", q, b"body", **values)
@@ -36,11 +58,27 @@ def limits(b: Bench, _: str, values: dict[str, object]) -> None:
 
 
 HEADERS: list[tuple[str, object]] = [
-    ("bool", True), ("byte", Tagged("b", -5)), ("unsigned byte", Tagged("B", 250)), ("short", Tagged("s", -300)), ("unsigned short", Tagged("u", 60000)),
-    ("int", Tagged("I", -70000)), ("unsigned int", Tagged("i", 4000000000)), ("long", Tagged("l", -(2**60))), ("float", Tagged("f", 0.5)), ("double", 0.1),
-    ("decimal", Tagged("D", (2, 314))), ("longstr", "text"), ("longstr of bytes", b"\xff\x00\x80"), ("binary", Tagged("x", b"\x00\xff")), ("timestamp", Tagged("T", 1700000000)),
-    ("void", None), ("array", [1, "a", None, [True]]), ("empty array", []), ("table", {"b": 1, "a": {"x": []}}), ("empty table", {}),
-]  # fmt: skip
+    ("bool", True),
+    ("byte", Tagged("b", -5)),
+    ("unsigned byte", Tagged("B", 250)),
+    ("short", Tagged("s", -300)),
+    ("unsigned short", Tagged("u", 60000)),
+    ("int", Tagged("I", -70000)),
+    ("unsigned int", Tagged("i", 4000000000)),
+    ("long", Tagged("l", -(2**60))),
+    ("float", Tagged("f", 0.5)),
+    ("double", 0.1),
+    ("decimal", Tagged("D", (2, 314))),
+    ("longstr", "text"),
+    ("longstr of bytes", b"\xff\x00\x80"),
+    ("binary", Tagged("x", b"\x00\xff")),
+    ("timestamp", Tagged("T", 1700000000)),
+    ("void", None),
+    ("array", [1, "a", None, [True]]),
+    ("empty array", []),
+    ("table", {"b": 1, "a": {"x": []}}),
+    ("empty table", {}),
+]
 
 
 @rows("6 a header of type {0}", HEADERS)
@@ -71,7 +109,8 @@ def empty_headers(b: Bench) -> None:
 def binary_property(b: Bench, name: str) -> None:
     c = b.channel()
     q = c.queue(b.q())
-    c.publish("", q, b"body", **{name: b"\xff\xfe"})
+    properties: dict[str, Any] = {name: b"\xff\xfe"}
+    c.publish("", q, b"body", **properties)
     c.get(q)
 
 
@@ -109,7 +148,23 @@ def immediate(b: Bench, _: str, both: bool) -> None:
     c.died(540, "NOT_IMPLEMENTED - immediate=true")
 
 
-EXPIRATIONS = ["abc", "-1", "10s", "", " 10", "1.5", "+5", "0x10", "315360000000", "315360000001", "99999999999999999999", "0", "00010", "1e3", "٣"]
+EXPIRATIONS = [
+    "abc",
+    "-1",
+    "10s",
+    "",
+    " 10",
+    "1.5",
+    "+5",
+    "0x10",
+    "315360000000",
+    "315360000001",
+    "99999999999999999999",
+    "0",
+    "00010",
+    "1e3",
+    "٣",
+]
 
 
 @rows("1.1 expiration {0!r}", [(value,) for value in EXPIRATIONS])
@@ -139,7 +194,7 @@ def user_id(b: Bench, value: str, good: bool) -> None:
         c.refused(406, f"PRECONDITION_FAILED - user_id property set to '{value}' but authenticated user was 'guest'")
 
 
-CHECKS: list[tuple[str, str, dict[str, object]]] = [
+CHECKS: list[tuple[str, str, dict[str, Any]]] = [
     ("immediate before a missing exchange", "missing", {"immediate": True}),
     ("a missing exchange before a bad expiration", "missing", {"expiration": "abc"}),
     ("a missing exchange before a bad user_id", "missing", {"user_id": "bob"}),
@@ -152,7 +207,7 @@ CHECKS: list[tuple[str, str, dict[str, object]]] = [
 
 
 @rows("6 order of checks: {0}", CHECKS)
-def check_order(b: Bench, _: str, which: str, options: dict[str, object]) -> None:
+def check_order(b: Bench, _: str, which: str, options: dict[str, Any]) -> None:
     c = b.channel()
     x = {"missing": b.x("missing"), "internal": b.x("internal"), "": ""}[which]
     if which == "internal":
@@ -162,7 +217,21 @@ def check_order(b: Bench, _: str, which: str, options: dict[str, object]) -> Non
 
 
 # -- CC and BCC -------------------------------------------------------------------------------------------------------
-@rows("1.1 {0} header that is {1}", [(h, n, v) for h in ("CC", "BCC") for n, v in (("a string", "q"), ("an int", 1), ("a table", {"a": "q"}), ("void", None), ("bool", True), ("binary", Tagged("x", b"q")))])  # fmt: skip
+@rows(
+    "1.1 {0} header that is {1}",
+    [
+        (h, n, v)
+        for h in ("CC", "BCC")
+        for n, v in (
+            ("a string", "q"),
+            ("an int", 1),
+            ("a table", {"a": "q"}),
+            ("void", None),
+            ("bool", True),
+            ("binary", Tagged("x", b"q")),
+        )
+    ],
+)
 def bad_cc(b: Bench, header: str, _: str, value: object) -> None:
     c = b.channel()
     c.publish("", b.name("nobody"), b"1", headers={header: value})
