@@ -244,6 +244,9 @@ def _class_of(field: Field) -> str:
     return "float" if field.kind in (tables.FLOAT, tables.DOUBLE) else field.type_name
 
 
+_CLASSIC_TYPE: Final = tables.longstr("classic")
+
+
 def assert_equivalent(current: Table, received: Table, names: tuple[str, ...], subject: str) -> None:
     """Compare `names` in two argument tables. Raises 406 with RabbitMQ's text; `subject` is how it prints the object.
 
@@ -254,14 +257,13 @@ def assert_equivalent(current: Table, received: Table, names: tuple[str, ...], s
         new = lookup(received, name)
         if old is None and new is None:
             continue
+        if name == QUEUE_TYPE:
+            old = old or _CLASSIC_TYPE
+            new = new or _CLASSIC_TYPE
         if old is not None and new is not None:
             if _class_of(old) == _class_of(new) and old.value == new.value:
                 continue
             raise inequivalent(name, subject, f"'{_printed(new)}'", f"'{_printed(old)}'")
-        only = old if old is not None else new
-        assert only is not None
-        if name == QUEUE_TYPE and only.value == b"classic":
-            continue
         raise inequivalent(name, subject, _described(new), _described(old))
 
 

@@ -78,11 +78,10 @@ class Confirms:
             last = start
             while last < self._run and (last + 1 in self._refused) == refused:
                 last += 1
-            bits = _MULTIPLE if start < last else 0
             if refused:
-                _write(out, channel, BASIC_NACK, last, bits | _REQUEUE)
+                _write(out, channel, BASIC_NACK, last, _MULTIPLE | _REQUEUE)
             else:
-                _write(out, channel, BASIC_ACK, last, bits)
+                _write(out, channel, BASIC_ACK, last, _MULTIPLE if start < last else 0)
             for number in range(start, last + 1):
                 self._refused.discard(number)
             start = last + 1

@@ -39,7 +39,7 @@ from amqpd.protocol.states import (
     STATE_NAMES,
 )
 from amqpd.wire import methods
-from amqpd.wire.frames import BODY, END, HEADER, HEARTBEAT, METHOD, OVERHEAD, write_frame
+from amqpd.wire.frames import BODY, END, HEADER, HEADER_SIZE, HEARTBEAT, METHOD, OVERHEAD, write_frame
 from amqpd.wire.primitives import BytesWriter, Reader, read_i16_be, read_i32_be
 from amqpd.wire.tables import Table
 
@@ -144,7 +144,7 @@ class Connection(Owner):
         """Act on frames from `pos`; returns where the first incomplete one begins."""
         end = len(data)
         largest = self.frame_max
-        while end - pos >= OVERHEAD and not self.paused:
+        while end - pos >= HEADER_SIZE and not self.paused:
             size: int = read_i32_be(data, pos + 3)
             after = pos + size + OVERHEAD
             if size < 0 or size > largest:

@@ -182,18 +182,23 @@ def basic_reject(channel: Channel, reader: Reader) -> None:
 
 
 def basic_recover(channel: Channel, reader: Reader) -> None:
-    """basic.recover: everything outstanding returns to its queues."""
-    basic_recover_async(channel, reader)
+    """basic.recover: everything outstanding returns to its queues; recover-ok precedes what is delivered again."""
+    _check_requeue(reader)
     channel.send(methods.BASIC_RECOVER_OK_PAYLOAD)
+    settle(channel, REQUEUE, channel.deliveries.take_all())
 
 
 def basic_recover_async(channel: Channel, reader: Reader) -> None:
     """basic.recover-async: the same without an answer."""
+    _check_requeue(reader)
+    settle(channel, REQUEUE, channel.deliveries.take_all())
+
+
+def _check_requeue(reader: Reader) -> None:
     requeue = reader.octet() & 1
     reader.finish()
     if not requeue:
         raise not_implemented("requeue=false")
-    settle(channel, REQUEUE, channel.deliveries.take_all())
 
 
 def _settle_tags(channel: Channel, how: int, tag: int, multiple: bool) -> None:

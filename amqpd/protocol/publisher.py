@@ -149,8 +149,14 @@ class Publisher:
     def _assembled(self) -> None:
         parts = self._parts
         header = self._header
+        size = self._size
         self.forget()
-        self._complete(self._arguments, header + b"".join(parts), len(header) - OVERHEAD, self._size)
+        frame_max = self._connection.frame_max
+        frame = header + b"".join(parts)
+        if len(parts) > 1 + size // (frame_max - OVERHEAD):
+            # Many small frames would cost every consumer what they cost here: make the fewest of them.
+            frame = frames.build_content(self._number, header[7:-1], frames.body_of(frame), frame_max)
+        self._complete(self._arguments, frame, len(header) - OVERHEAD, size)
 
     def out_of_turn(self) -> ConnectionFault:
         """The fault of a method that arrives while a content is due."""
@@ -237,7 +243,7 @@ class Publisher:
             annotations = self._copies(route.key, seen.headers, changes)
         if seen.user_id is not None:
             self._channel.check_user_id(seen.user_id)
-        if changes:
+        if changes or seen.unused_flag:
             frame = self._edited(frame, header_size, changes)
         message = Message(
             route.address,

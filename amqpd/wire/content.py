@@ -5,8 +5,7 @@ property lies inside the frame, and notes the few that a broker acts on. `split`
 touching the others.
 
 A header's payload is: class (2 bytes), weight (2), body size (8), property flags (2), properties (specification
-4.2.6.1). Flags are tested from the highest bit, in the order in which the properties stand. The two lowest bits are
-ignored, as RabbitMQ does.
+4.2.6.1). Flags are tested from the highest bit, in the order in which the properties stand.
 """
 
 from __future__ import annotations
@@ -34,6 +33,9 @@ TYPE: Final = 0x0020
 USER_ID: Final = 0x0010
 APP_ID: Final = 0x0008
 CLUSTER_ID: Final = 0x0004
+
+UNUSED_FLAG: Final = 0x0002
+MORE_FLAGS: Final = 0x0001  # another word of flags follows; the class has no properties for it
 
 # In the order in which they stand in a header.
 PROPERTIES: Final = (
@@ -75,7 +77,7 @@ FLAGS_OFFSET: Final = 12  # of the property flags in the payload
 class Inspection:
     """What a broker acts on: None or -1 where a property is absent. `headers` has no length before it."""
 
-    __slots__ = ("expiration", "headers", "persistent", "priority", "reply_to", "user_id")
+    __slots__ = ("expiration", "headers", "persistent", "priority", "reply_to", "unused_flag", "user_id")
 
     def __init__(self) -> None:
         self.persistent = False
@@ -84,6 +86,7 @@ class Inspection:
         self.reply_to: bytes | None = None
         self.user_id: bytes | None = None
         self.headers: bytes | None = None
+        self.unused_flag = False
 
 
 def inspect(data: bytes, pos: int, end: int) -> Inspection:
@@ -91,6 +94,9 @@ def inspect(data: bytes, pos: int, end: int) -> Inspection:
     found = Inspection()
     reader = Reader(data, pos + FLAGS_OFFSET, end)
     flags = reader.short()
+    if flags & MORE_FLAGS:
+        raise MalformedError("a second word of property flags")
+    found.unused_flag = flags & UNUSED_FLAG != 0
     for bit in PROPERTIES:
         if not flags & bit:
             continue

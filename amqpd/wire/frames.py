@@ -17,6 +17,7 @@ HEADER: Final = 2
 BODY: Final = 3
 HEARTBEAT: Final = 8
 END: Final = 0xCE
+HEADER_SIZE: Final = 7  # bytes of a frame before its payload
 OVERHEAD: Final = 8  # bytes of a frame that are not payload
 
 HEARTBEAT_FRAME: Final = bytes([HEARTBEAT, 0, 0, 0, 0, 0, 0, END])
