@@ -219,9 +219,8 @@ def cancel_order(b: Bench) -> None:
     q = c.queue(b.q())
     for n in range(3):
         c.publish("", q, str(n).encode())
-    c.send("basic.consume", queue=q, consumer_tag="t", no_ack=True)
-    c.send("basic.cancel", consumer_tag="t")
-    c.until("basic.cancel-ok")
+    c.call("basic.consume", queue=q, consumer_tag="t", no_ack=True)
+    c.call("basic.cancel", consumer_tag="t")
     c.settle()
 
 
