@@ -26,14 +26,12 @@ _FRAME_MAX: Final = 131_072
 
 
 def build_message(
-    exchange: str, key: str, headers: Table, body: bytes, now_ms: int, time_s: int, persistent: bool
+    exchange: str, key: str, headers: Table, body: bytes, now_ms: int, properties: dict[int, bytes]
 ) -> Message:
-    """A message that the broker itself publishes; `time_s` becomes its timestamp property."""
-    properties: dict[int, bytes] = {content.TIMESTAMP: time_s.to_bytes(8, "big")}
+    """A message that the broker itself publishes; its headers sorted by name, as RabbitMQ's are."""
     if headers:
-        properties[content.HEADERS] = tables.encode_table(headers)
-    if persistent:
-        properties[content.DELIVERY_MODE] = b"\x02"
+        properties[content.HEADERS] = tables.encode_table(sorted(headers, key=lambda pair: pair[0]))
+    persistent = content.DELIVERY_MODE in properties
     frame = frames.build_content(1, content.join(len(body), properties), body, _FRAME_MAX)
     return Message(address_of(exchange, key), frame, 1, len(body), persistent, -1, NEVER, now_ms, None)
 
@@ -148,7 +146,8 @@ def publish_system(broker: Broker, exchange: str, key: str, headers: Table, body
     found = vhost.exchanges.get(exchange) if vhost is not None else None
     if vhost is None or found is None or not found.outgoing:
         return
-    message = build_message(exchange, key, headers, body, broker.now_ms, time_s, True)
+    properties = {content.DELIVERY_MODE: b"\x02", content.TIMESTAMP: time_s.to_bytes(8, "big")}
+    message = build_message(exchange, key, headers, body, broker.now_ms, properties)
     for queue in vhost.route(found, [key], message):
         queue.publish(message)
 
@@ -187,7 +186,7 @@ def _trace(
         ("user", tables.longstr(user)),
         last,
     ]
-    copy = build_message(exchange.name, key, headers, message.body(), broker.now_ms, broker.wall_ms() // 1000, False)
+    copy = build_message(exchange.name, key, headers, message.body(), broker.now_ms, {})
     for queue in vhost.route(exchange, [key], copy):
         queue.publish(copy)
 
@@ -205,4 +204,5 @@ def properties_table(message: Message) -> Table:
             table.append((name, Field(tables.SIGNED_INT, raw[0])))
         else:
             table.append((name, Field(tables.LONGSTR, raw[1:])))
+    table.reverse()  # as rabbit_trace has them
     return table

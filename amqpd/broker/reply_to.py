@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.message import Message
 from amqpd.broker.queues.contract import Queue
-from amqpd.broker.routing import REPLY_PREFIX
 
 if TYPE_CHECKING:
     from amqpd.broker.consumers import Consumer
@@ -20,7 +19,16 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
 
 PSEUDO_QUEUE: Final = "amq.rabbitmq.reply-to"
-PREFIX: Final = REPLY_PREFIX
+PREFIX: Final = PSEUDO_QUEUE + "."
+
+
+NAME_STEM: Final = PREFIX + "g1"
+_NAME_SIZE: Final = len(NAME_STEM) + 1 + 22  # a stem, a dash, and what Broker.unique_name adds
+
+
+def is_reply_name(name: str) -> bool:
+    """Whether `name` is, or was, a reply consumer's: a message to one that is gone counts as routed."""
+    return name.startswith(NAME_STEM + "-") and len(name) == _NAME_SIZE
 
 
 class ReplyQueue(Queue):

@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
 
 
-# What the names of reply consumers begin with (`reply_to`): a message to one that is gone counts as routed.
-REPLY_PREFIX: Final = "amq.rabbitmq.reply-to."
-
-
 class Destination:
     """What a binding can lead to: a queue or an exchange."""
 
@@ -187,8 +183,6 @@ class Router:
     def _match_queue(self, name: str, found: dict[Destination, None]) -> None:
         """The default exchange: every queue is bound by its name."""
         queue = self._vhost.queue_for(name)
-        if queue is None and name.startswith(REPLY_PREFIX):
-            queue = self._vhost.gone_reply_queue
         if queue is not None:
             found[queue] = None
             if queue.volatile:

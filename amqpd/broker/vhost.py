@@ -15,7 +15,7 @@ from amqpd.broker import arguments as names
 from amqpd.broker import deadletter
 from amqpd.broker.message import Message
 from amqpd.broker.queues.classic import ClassicQueue
-from amqpd.broker.reply_to import PREFIX, ReplyQueue
+from amqpd.broker.reply_to import NAME_STEM, PREFIX, ReplyQueue, is_reply_name
 from amqpd.broker.routing import (
     Binding,
     Destination,
@@ -190,10 +190,13 @@ class VHost:
         return found
 
     def queue_for(self, name: str) -> Queue | None:
-        """The queue of that name, a reply consumer's included."""
+        """The queue that the default exchange means by `name`: a reply consumer's too, even of one that is gone."""
         found = self.queues.get(name)
         if found is None and name.startswith(PREFIX):
-            return self.reply_queues.get(name)
+            live = self.reply_queues.get(name)
+            if live is None and is_reply_name(name):
+                return self.gone_reply_queue
+            return live
         return found
 
     def declare_queue(
@@ -262,10 +265,10 @@ class VHost:
 
     # -- reply consumers
 
-    def create_reply_queue(self, name: str) -> ReplyQueue:
+    def create_reply_queue(self) -> ReplyQueue:
         """The pseudo-queue of a new reply consumer."""
-        created = ReplyQueue(self, name)
-        self.reply_queues[name] = created
+        created = ReplyQueue(self, self.broker.unique_name(NAME_STEM))
+        self.reply_queues[created.name] = created
         return created
 
     def forget_reply_queue(self, queue: ReplyQueue) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from amqpd.broker import arguments as names
 from amqpd.broker.consumers import Consumer
-from amqpd.broker.reply_to import PREFIX, PSEUDO_QUEUE
+from amqpd.broker.reply_to import PSEUDO_QUEUE
 from amqpd.errors import not_allowed, not_found, not_implemented, precondition_failed
 from amqpd.protocol import notices
 from amqpd.protocol.transactions import ACK, REJECT, REQUEUE
@@ -27,12 +27,12 @@ def basic_qos(channel: Channel, reader: Reader) -> None:
     reader.finish()
     if size:
         raise not_implemented(f"prefetch_size!=0 ({size})")
+    channel.send(methods.BASIC_QOS_OK_PAYLOAD)
     if shared:
         channel.shared_prefetch = count
         channel.wake_consumers()
     else:
         channel.prefetch = count
-    channel.send(methods.BASIC_QOS_OK_PAYLOAD)
 
 
 def basic_consume(channel: Channel, reader: Reader) -> None:
@@ -54,6 +54,9 @@ def basic_consume(channel: Channel, reader: Reader) -> None:
     if queue_name == PSEUDO_QUEUE:
         _consume_replies(channel, tag, no_ack, nowait, arguments)
         return
+    if queue_name in channel.vhost.reply_queues:
+        subject = channel.vhost.reply_queues[queue_name].described()
+        raise precondition_failed(f"only creator channel may consume from {subject}")
     queue = find_queue(channel, queue_name)
     names.check_consumer(arguments, queue.described())
     consumer = Consumer(
@@ -78,7 +81,7 @@ def _consume_replies(channel: Channel, tag: str, no_ack: bool, nowait: bool, arg
     if channel.reply_queue is not None:
         raise precondition_failed("reply consumer already set")
     broker = channel.vhost.broker
-    queue = channel.vhost.create_reply_queue(broker.unique_name(PREFIX + "g1"))
+    queue = channel.vhost.create_reply_queue()
     consumer = Consumer(tag or broker.unique_name("amq.ctag"), queue, channel, True, False, 0, 0, arguments)
     queue.consume(consumer)
     channel.reply_queue = queue
