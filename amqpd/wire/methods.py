@@ -118,7 +118,7 @@ def _fixed(command: base.Frame) -> bytes:
     return frame.marshal(command, 0)[7:-1]
 
 
-CHANNEL_OPEN_OK_PAYLOAD: Final = _fixed(commands.Channel.OpenOk(channel_id=""))
+CHANNEL_OPEN_OK_PAYLOAD: Final = CHANNEL_OPEN_OK.to_bytes(4, "big") + bytes(4)  # pamqp insists on "0", not ""
 CHANNEL_CLOSE_OK_PAYLOAD: Final = _fixed(commands.Channel.CloseOk())
 CHANNEL_FLOW_OK_PAYLOAD: Final = _fixed(commands.Channel.FlowOk(active=True))
 CONNECTION_OPEN_OK_PAYLOAD: Final = _fixed(commands.Connection.OpenOk())
