@@ -1,0 +1,88 @@
+"""The table of settings is whole: every row is documented, obeyed, and true to its defaults."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import trio
+
+from amqpd.app import Node, limits_from
+from amqpd.broker.limits import Limits
+from amqpd.config import SETTINGS, Settings, Sources, load
+from amqpd.config.reference import as_toml, page
+from amqpd.runtime import logs
+from amqpd.testing import open_broker
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+# Read by `app.serve` alone, which is a process of its own: tests/cli starts one with each of these.
+READ_BY_SERVE = {"data_dir", "log.level", "log.file"}
+
+
+class Recording(Settings):
+    """Settings that know which of them were asked for."""
+
+    def __init__(self, given):
+        super().__init__(given)
+        self.read = set()
+
+    def value(self, name):
+        self.read.add(name)
+        return super().value(name)
+
+
+def test_the_page_of_the_manual_is_current():
+    assert PAGE.read_text() == page(), "run python -m amqpd.config.reference"
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
+def test_every_setting_is_documented_and_its_default_allowed(setting):
+    entry = page().split(f"### `{setting.name}`\n", 1)[1].split("\n#", 1)[0]
+    assert setting.doc in entry
+    assert setting.kind.allowed in entry
+    assert setting.variable in entry
+    assert setting.doc.endswith(".")
+    assert setting.kind.parse(setting.default) == setting.default
+
+
+def test_every_limit_of_the_broker_has_a_setting_with_the_same_default():
+    names = [name for name in dir(Limits()) if not name.startswith("_")]  # a compiled class has no __dict__
+    limits = {name: getattr(Limits(), name) for name in names}
+    assert {setting.limit: setting.default for setting in SETTINGS.values() if setting.limit} == limits
+
+
+def test_a_limits_setting_reaches_the_limit():
+    limits = limits_from(Settings({"heartbeat": 7, "unsent_bytes_max": 5000}))
+    assert (limits.heartbeat_s, limits.unsent_max) == (7, 5000)
+
+
+async def test_every_setting_is_read_by_a_node_that_runs(autojump_clock):
+    settings = Recording({"listeners": ["127.0.0.1:0"], "log_exchange": True, "event_exchange": True})
+    node = Node(settings)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(node.run)
+        node.stop()
+    assert settings.read | READ_BY_SERVE == set(SETTINGS)
+    assert not settings.read & READ_BY_SERVE
+
+
+async def test_settings_for_the_node_work(autojump_clock):
+    async with open_broker(node_name="rabbit@here", log_exchange=True, event_exchange=True, default_user="me") as broker:
+        assert broker.node.broker.name == "rabbit@here"
+        exchanges = broker.node.broker.vhosts["/"].exchanges
+        assert {"amq.rabbitmq.log", "amq.rabbitmq.event"} <= set(exchanges)
+        assert broker.node.users.verified("me", b"guest").name == "me"
+        assert broker.node.users.verified("guest", b"guest") is None
+    assert not any(isinstance(handler, logs.ExchangeHandler) for handler in logs.logging.getLogger("amqpd").handlers)
+
+
+def test_what_is_shown_can_be_read_again(tmp_path):
+    settings = load(Sources(assignments=["heartbeat=5", "log.level=debug", "listeners=a:1,unix:/b", "default_pass=hunter2"]))
+    text = as_toml(settings)
+    assert "hunter2" not in text
+    assert tomllib.loads(text) == {"heartbeat": 5, "log": {"level": "debug"}, "listeners": ["a:1", "unix:/b"]}
+    path = tmp_path / "shown.toml"
+    path.write_text(text)
+    again = load(Sources(file=path))
+    assert {name: again.value(name) for name in SETTINGS if name != "default_pass"} == {
+        name: settings.value(name) for name in SETTINGS if name != "default_pass"
+    }
