@@ -102,15 +102,22 @@ class Channel(DeliverySink):
         if not self.closing:
             self._content_frame()
             self.publisher.on_header(data[pos:after])
+            self._content_received()
 
     def on_body(self, data: bytes, pos: int, after: int) -> None:
         """The body frame `data[pos:after]`."""
         if not self.closing:
             self._content_frame()
             self.publisher.on_body(data[pos:after])
+            self._content_received()
 
     def _content_frame(self) -> None:
         self.connection.method = methods.BASIC_PUBLISH
+
+    def _content_received(self) -> None:
+        """Part of a content is enough to be blocked: a long one would come in past the alarm."""
+        if self.vhost.broker.alarms.active:
+            self.connection.published()
 
     def _content_expected(self) -> Exception:
         self.connection.method = methods.BASIC_PUBLISH

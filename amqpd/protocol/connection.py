@@ -119,7 +119,7 @@ class Connection(Owner):
         self._feeding = True
         if self.state == AWAIT_HEADER:
             pos = handshake.protocol_header(self, data)
-        while self.state != CLOSED and not self.paused:
+        while self.state not in (AWAIT_HEADER, CLOSED) and not self.paused:
             try:
                 pos = self._walk(data, pos)
                 break
