@@ -1,8 +1,9 @@
 """A received frame as one line of text, with everything taken out that must differ from run to run, and nothing else.
 
 Taken out: the run's name prefix, server-generated names, the time in `x-death` and in firehose headers, socket
-addresses, the node's name, and those server properties that say which broker this is (`product` stays: clients switch
-on it).
+addresses, the node's name, and those server
+properties that say which broker this is (`product` stays: clients switch on it). The SASL mechanisms are sorted: two nodes of
+one RabbitMQ version offer them in different orders.
 """
 
 from __future__ import annotations
@@ -69,11 +70,13 @@ def show_field(value: Any) -> str:
 
 
 def show_fields(values: Mapping[str, Any]) -> str:
-    """`name=value` for each field; a server's own properties are named but not shown."""
+    """`name=value` for each field, without the server properties that are its own."""
     parts = []
     for name, value in values.items():
         if name == "server_properties":
             value = {k: v for k, v in value.items() if k not in _OWN_SERVER_PROPERTIES}
+        elif name == "mechanisms":
+            value = " ".join(sorted(value.split()))
         parts.append(f" {name}={show_field(value)}")
     return "".join(parts)
 
