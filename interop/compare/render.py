@@ -1,9 +1,8 @@
 """A received frame as one line of text, with everything taken out that must differ from run to run, and nothing else.
 
 Taken out: the run's name prefix, server-generated names, the time in `x-death` and in firehose headers, socket
-addresses, the node's name, and those server
-properties that say which broker this is (`product` stays: clients switch on it). The SASL mechanisms are sorted: two nodes of
-one RabbitMQ version offer them in different orders.
+addresses, the node's name, and those server properties that say which broker this is (`product` stays: clients switch
+on it). The SASL mechanisms are sorted: two nodes of one RabbitMQ version offer them in different orders.
 """
 
 from __future__ import annotations
