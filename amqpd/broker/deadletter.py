@@ -85,16 +85,20 @@ class Death:
 
 
 class DeadLetter:
-    """A message that `queue` let go for `reason`, on its way to `exchange`; `routing_key` None keeps its own keys."""
+    """A message that `queue` let go for `reason`, on its way to `exchange`; `routing_key` None keeps its own keys.
+
+    `redelivered` marks it for good: RabbitMQ does that with what a client refused by basic.reject, but not by nack.
+    """
 
     def __init__(
-        self, queue: Queue, message: Message, reason: str, exchange: str, routing_key: str | None
+        self, queue: Queue, message: Message, reason: str, exchange: str, routing_key: str | None, redelivered: bool
     ) -> None:
         self.queue: Final = queue
         self.message: Final = message
         self.reason: Final = reason
         self.exchange: Final = exchange
         self.routing_key: Final = routing_key
+        self.redelivered: Final = redelivered
 
 
 def record(message: Message, queue: str, reason: str, wall_ms: int) -> list[Death]:
@@ -154,7 +158,7 @@ def dead_message(letter: DeadLetter, now_ms: int, wall_ms: int) -> Message:
         message.priority,
         NEVER,
         now_ms,
-        Annotations(keys, hidden, deaths, first),
+        Annotations(keys, hidden, deaths, first, letter.redelivered or message.redelivered),
     )
 
 

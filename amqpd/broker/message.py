@@ -30,16 +30,20 @@ class Annotations:
     """What the broker knows of the few messages that need it, besides their bytes.
 
     `keys` are all keys by which it is routed (routing key, CC, BCC); `hidden` those that nobody may see (BCC);
-    `deaths` its history, the most recent death first, and `first` the death that came first of all.
+    `deaths` its history, the most recent death first, and `first` the death that came first of all; `redelivered` that
+    it is marked so wherever it goes.
     """
 
-    __slots__ = ("deaths", "first", "hidden", "keys")
+    __slots__ = ("deaths", "first", "hidden", "keys", "redelivered")
 
-    def __init__(self, keys: list[str], hidden: list[str], deaths: list[Death], first: Death | None) -> None:
+    def __init__(
+        self, keys: list[str], hidden: list[str], deaths: list[Death], first: Death | None, redelivered: bool
+    ) -> None:
         self.keys: Final = keys
         self.hidden: Final = hidden
         self.deaths: Final = deaths
         self.first: Final = first
+        self.redelivered: Final = redelivered
 
 
 @mypyc_attr(acyclic=True)
@@ -94,6 +98,11 @@ class Message:
         """The routing key with which it was published."""
         start = 1 + self.address[0]
         return as_text(self.address[start + 1 : start + 1 + self.address[start]])
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether even its first delivery here is marked as redelivered."""
+        return self.annotations is not None and self.annotations.redelivered
 
     @property
     def keys(self) -> list[str]:

@@ -74,7 +74,7 @@ class ReplyQueue(Queue):
     def requeue(self, unacked: Unacked) -> None:
         """Reply consumers take without acknowledging."""
 
-    def reject(self, unacked: Unacked) -> None:
+    def reject(self, unacked: Unacked, marked: bool) -> None:
         """Reply consumers take without acknowledging."""
 
     def purge(self) -> int:

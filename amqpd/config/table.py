@@ -154,8 +154,8 @@ _RESOURCES: Final = (
     Setting(
         "route_cache_size",
         Number(1, 10_000_000),
-        4096,
-        "Routes that a channel remembers, one for each pair of exchange and routing key.",
+        65_536,
+        "Routes that a virtual host remembers, one for each pair of exchange and routing key.",
         limit="route_cache_size",
     ),
 )

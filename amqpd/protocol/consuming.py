@@ -9,7 +9,7 @@ from amqpd.broker.consumers import Consumer
 from amqpd.broker.reply_to import PSEUDO_QUEUE
 from amqpd.errors import not_allowed, not_found, not_implemented, precondition_failed
 from amqpd.protocol import notices
-from amqpd.protocol.transactions import ACK, REJECT, REQUEUE
+from amqpd.protocol.transactions import ACK, DISCARD, REJECT, REQUEUE
 from amqpd.wire import methods, tables
 from amqpd.wire.primitives import Reader
 
@@ -181,7 +181,7 @@ def basic_reject(channel: Channel, reader: Reader) -> None:
     tag = reader.longlong()
     bits = reader.octet()
     reader.finish()
-    _settle_tags(channel, REQUEUE if bits & 1 else REJECT, tag, False)
+    _settle_tags(channel, REQUEUE if bits & 1 else DISCARD, tag, False)
 
 
 def basic_recover(channel: Channel, reader: Reader) -> None:
@@ -253,7 +253,7 @@ def _hand_back(how: int, settled: list[Unacked]) -> dict[Consumer, None]:
         elif how == REQUEUE:
             unacked.queue.requeue(unacked)
         else:
-            unacked.queue.reject(unacked)
+            unacked.queue.reject(unacked, how == DISCARD)
         consumer = unacked.consumer
         if consumer is not None:
             consumer.unacked -= 1

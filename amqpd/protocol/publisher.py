@@ -277,7 +277,7 @@ class Publisher:
             changes[content.HEADERS] = len(kept).to_bytes(4, "big") + kept
         if not copies and not hidden:
             return None
-        return Annotations([key, *copies, *hidden], hidden, [], None)
+        return Annotations([key, *copies, *hidden], hidden, [], None, False)
 
     def _edited(self, frame: bytes, header_size: int, changes: dict[int, bytes]) -> bytes:
         properties = content.split(frame[7 : 7 + header_size])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ACK: Final = 0
 REQUEUE: Final = 1
 REJECT: Final = 2
+DISCARD: Final = 3  # basic.reject's way to refuse, which RabbitMQ tells from nack's in dead letters
 
 
 class Settlement:

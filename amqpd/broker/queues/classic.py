@@ -190,11 +190,12 @@ class ClassicQueue(Queue):
             return None
         level = self._head_level()
         message = self._pop(level)
-        fetched = Fetched(message, level.position, level.redelivered, self.ready_messages)
+        position = level.position
+        redelivered = level.redelivered or message.redelivered
         if keep:
             self.unacked_messages += 1
         self.expire()
-        return fetched
+        return Fetched(message, position, redelivered, self.ready_messages)
 
     def _head_level(self) -> ReadyList:
         """The highest priority that has a message; something is ready."""
@@ -235,15 +236,16 @@ class ClassicQueue(Queue):
         self.ready_bytes += message.size
         self._shorten()
 
-    def reject(self, unacked: Unacked) -> None:
+    def reject(self, unacked: Unacked, marked: bool) -> None:
         self.unacked_messages -= 1
         if not self.deleted:
-            self._dead_letter(unacked.message, deadletter.REJECTED)
+            self._dead_letter(unacked.message, deadletter.REJECTED, marked)
 
-    def _dead_letter(self, message: Message, reason: str) -> None:
+    def _dead_letter(self, message: Message, reason: str, marked: bool = False) -> None:
         exchange = self.settings.dead_letter_exchange
         if exchange is not None:
-            letter = deadletter.DeadLetter(self, message, reason, exchange, self.settings.dead_letter_routing_key)
+            key = self.settings.dead_letter_routing_key
+            letter = deadletter.DeadLetter(self, message, reason, exchange, key, marked)
             self.vhost.broker.dead_letters.append(letter)
 
     # -- consumers

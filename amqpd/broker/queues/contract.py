@@ -68,8 +68,8 @@ class Queue(Destination):
         """A delivery comes back, to its place. `dispatch` follows once all that come back are in."""
         raise NotImplementedError
 
-    def reject(self, unacked: Unacked) -> None:
-        """A delivery was refused: dead-letter it or drop it."""
+    def reject(self, unacked: Unacked, marked: bool) -> None:
+        """A delivery was refused: dead-letter it, `marked` as redelivered for good, or drop it."""
         raise NotImplementedError
 
     def dispatch(self) -> None:
