@@ -212,9 +212,9 @@ class Connection(Owner):
         self.method = method
         if method == methods.CHANNEL_OPEN:
             self._open_channel(number)
-        elif method not in (methods.CHANNEL_CLOSE, methods.CHANNEL_CLOSE_OK):
-            if method not in methods.NAMES:
-                raise faults.unimplemented()
+        elif method not in methods.NAMES:
+            raise faults.unimplemented()
+        else:
             raise faults.channel_error("expected 'channel.open'")
 
     def _connection_method(self, payload: bytes) -> None:

@@ -53,6 +53,7 @@ class Publisher:
         self._connection: Final = channel.connection
         self._vhost: Final = channel.vhost
         self._broker: Final = channel.vhost.broker
+        self._alarms: Final = channel.vhost.broker.alarms
         self._number: Final = channel.number
         self._max_size: Final = channel.vhost.broker.limits.max_message_size
         self._routes: Final = channel.vhost.routes
@@ -75,7 +76,7 @@ class Publisher:
     def on_publish(self, data: bytes, pos: int, after: int, end: int) -> int:
         """basic.publish in `data[pos:after]`; takes its content too where that is complete. Returns where to go on."""
         arguments = data[pos + 13 : after - 1]
-        if end - after >= _MINIMAL + OVERHEAD and data[after] == HEADER:
+        if end - after >= _MINIMAL + OVERHEAD and data[after] == HEADER and not self._alarms.active:
             header_size: int = read_i32_be(data, after + 3)
             header_end = after + header_size + OVERHEAD
             if (
@@ -298,8 +299,6 @@ class Publisher:
                 if not confirms.pending:
                     self._connection.confirming.append(self._channel)
                 confirms.resolve(confirms.begin(), accepted)
-        if self._broker.alarms.active:
-            self._connection.published()
 
     def enqueue(self, queues: list[Queue], message: Message, mandatory: bool) -> bool:
         """Give a message to its queues, or return it to the client; False if one of them refused it."""
