@@ -148,7 +148,7 @@ def dead_message(letter: DeadLetter, now_ms: int, wall_ms: int) -> Message:
         keys = [letter.routing_key]
         hidden = []
     body = message.body()
-    header = _edit_header(message.header(), len(body), deaths, first)
+    header = _edit_header(message, len(body), deaths, first)
     return Message(
         address_of(letter.exchange, keys[0]),
         frames.build_content(message.origin, header, body, _FRAME_MAX),
@@ -162,9 +162,9 @@ def dead_message(letter: DeadLetter, now_ms: int, wall_ms: int) -> Message:
     )
 
 
-def _edit_header(header: bytes, size: int, deaths: list[Death], first: Death) -> bytes:
-    """`header` without expiration, with the history in its headers, which are sorted by name as RabbitMQ's are."""
-    properties = content.split(header)
+def _edit_header(message: Message, size: int, deaths: list[Death], first: Death) -> bytes:
+    """The header without expiration, with the history in its headers, which are sorted by name as RabbitMQ's are."""
+    properties = content.split(message.header())
     properties.pop(content.EXPIRATION, None)
     raw = properties.get(content.HEADERS, b"\0\0\0\0")[4:]
     last = deaths[0]
@@ -176,7 +176,7 @@ def _edit_header(header: bytes, size: int, deaths: list[Death], first: Death) ->
         ("x-first-death-exchange", tables.longstr(first.exchange)),
         ("x-first-death-queue", tables.longstr(first.queue)),
         ("x-first-death-reason", tables.longstr(first.reason)),
-        ("x-last-death-exchange", tables.longstr(last.exchange)),
+        ("x-last-death-exchange", tables.longstr(message.exchange)),
         ("x-last-death-queue", tables.longstr(last.queue)),
         ("x-last-death-reason", tables.longstr(last.reason)),
     ]
