@@ -11,7 +11,7 @@ Bytes go in by `Connection.feed` and come out by a Transport of our own. The cod
 what it takes from the server (lengths, order of contents, unknown bits), and free to send nonsense. It shares no code
 with amqpd.wire, so that a mistake there cannot hide here.
 
-Nothing here replaces a part of amqpd but the ports that are made to be replaced: the plays run interpreted and compiled.
+Nothing here replaces a part of amqpd but the ports that are made for it: the plays run interpreted and compiled.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ EPOCH_MS = 1_700_000_000_000  # the time of day when a world begins
 # -- the catalogue of methods: name -> class, method, arguments. `?` is a bit.
 
 _METHODS = """
-10.10 connection.start version_major:octet version_minor:octet server_properties:table mechanisms:longstr locales:longstr
+10.10 connection.start version_major:octet version_minor:octet server_properties:table mechanisms:longstr \
+locales:longstr
 10.11 connection.start-ok client_properties:table mechanism:short response:longstr locale:short
 10.20 connection.secure challenge:longstr
 10.21 connection.secure-ok response:longstr

@@ -28,11 +28,11 @@ def test_a_second_open_is_504():
 
 
 @pytest.mark.parametrize("name", ["channel.close", "channel.close-ok"])
-def test_closing_what_was_never_open_is_ignored(name):
+def test_closing_what_was_never_open_is_504(name):
+    """As RabbitMQ 4.3.6 answers."""
     client = World().client()
     client.on(9) >> m(name)
-    client.quiet()
-    client.call("access.request")
+    client.connection_closed(504, "CHANNEL_ERROR - expected 'channel.open'", name)
 
 
 @pytest.mark.parametrize(

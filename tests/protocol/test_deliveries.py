@@ -1,11 +1,12 @@
 """The deliveries of a channel that wait for their acknowledgement, against a plain dict (protocol.deliveries)."""
 
-from amqpd.broker.message import NEVER, Message, Unacked, address_of
-from amqpd.protocol.deliveries import Deliveries
 from harness import World, content_header, frame, m
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from amqpd.broker.message import NEVER, Message, Unacked, address_of
+from amqpd.protocol.deliveries import Deliveries
 
 WORLD = World()
 WORLD.client().declare("q")
@@ -104,7 +105,7 @@ def test_a_consumers_own_can_be_taken():
     client.declare("q")
     client.consume("q", "a")
     client.consume("q", "b")
-    for number in range(4):
+    for _number in range(4):
         client >> m("basic.publish", routing_key="q").frames(1) + frame(2, 1, content_header(0))
     channel = client.connection.channels[1]
     assert tags(channel.deliveries.take_of(channel.consumers["a"])) == [1, 3]

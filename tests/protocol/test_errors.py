@@ -1,8 +1,8 @@
 """Exact reply-texts, codes, and the method they name (behaviour 1.1). Rows that need a story have one elsewhere."""
 
 import pytest
-from harness import World, longstr, m, publish, short
 from harness import Typed as T
+from harness import World, longstr, m, publish, short
 
 QUEUE_Q = "queue 'q' in vhost '/'"
 EXCHANGE_X = "exchange 'x' in vhost '/'"
@@ -463,7 +463,12 @@ def test_the_order_of_checks_on_a_publish():
     """6: exchange, internal, reply-to, expiration, CC and BCC, user-id."""
     client = World().client()
     wrong = {"reply_to": "amq.rabbitmq.reply-to", "expiration": "x", "headers": {"CC": 1}, "user_id": "bob"}
-    steps = [("reply_to", "fast reply"), ("expiration", "expiration"), ("headers", "unacceptable"), ("user_id", "user_id")]
+    steps = [
+        ("reply_to", "fast reply"),
+        ("expiration", "expiration"),
+        ("headers", "unacceptable"),
+        ("user_id", "user_id"),
+    ]
     client >> publish(b"", exchange="nope", **wrong)
     client.channel_closed(404, "NOT_FOUND - no exchange 'nope' in vhost '/'", "basic.publish")
     client.reopen()

@@ -26,13 +26,13 @@ def numbers(events):
 
 
 def test_what_waits_for_a_slow_client_is_bounded():
-    world, client, other = slow()
+    _world, client, other = slow()
     assert LIMIT - 2 * BODY < len(client.wire.waiting) < LIMIT + 2 * BODY
     assert other.counts("q")[0] > 170
 
 
 def test_when_it_has_taken_everything_it_gets_more():
-    world, client, _other = slow()
+    _world, client, _other = slow()
     sizes = []
     while client.wire.waiting:
         sizes.append(len(client.wire.waiting))
@@ -42,14 +42,14 @@ def test_when_it_has_taken_everything_it_gets_more():
 
 
 def test_taking_a_part_is_no_reason_for_more():
-    world, client, other = slow()
+    _world, client, other = slow()
     before = other.counts("q")
     client.wire.drain(len(client.wire.waiting) - 10)
     assert other.counts("q") == before
 
 
 def test_new_messages_wait_in_the_queue_behind_the_old():
-    world, client, other = slow(50)
+    _world, client, other = slow(50)
     for number in range(50, 60):
         other >> publish(b"%05d" % number)
     while client.wire.waiting:
@@ -58,7 +58,7 @@ def test_new_messages_wait_in_the_queue_behind_the_old():
 
 
 def test_other_consumers_get_what_a_slow_one_does_not_take():
-    world, client, other = slow()
+    _world, client, other = slow()
     other.consume("q", "quick", no_ack=True)
     fast = numbers(other.heard())
     while client.wire.waiting:
@@ -68,7 +68,7 @@ def test_other_consumers_get_what_a_slow_one_does_not_take():
 
 
 def test_prefetch_still_counts_when_room_returns():
-    world, client, _other = slow(prefetch=100, no_ack=False)
+    _world, client, _other = slow(prefetch=100, no_ack=False)
     while client.wire.waiting:
         client.wire.drain()
     assert numbers(client.heard()) == list(range(100))
@@ -78,7 +78,7 @@ def test_prefetch_still_counts_when_room_returns():
 
 
 def test_acks_meanwhile_do_not_overfill_it():
-    world, client, _other = slow(prefetch=50, no_ack=False)
+    _world, client, _other = slow(prefetch=50, no_ack=False)
     client.wire.drain(len(client.wire.waiting) // 2)
     for event in client.heard():
         if event.name == "basic.deliver":
@@ -87,14 +87,14 @@ def test_acks_meanwhile_do_not_overfill_it():
 
 
 def test_a_slow_client_that_goes_away_loses_nothing_unacknowledged():
-    world, client, other = slow(no_ack=False)
+    _world, client, other = slow(no_ack=False)
     client.lose()
     assert [int(body[:5]) for body in other.drain("q")] == list(range(200))
 
 
 @pytest.mark.parametrize("how", ["cancel", "close"])
 def test_a_consumer_that_ends_while_it_waits_is_not_woken(how):
-    world, client, other = slow()
+    _world, client, other = slow()
     client >> (m("basic.cancel", consumer_tag="t") if how == "cancel" else m("channel.close"))
     while client.wire.waiting:
         client.wire.drain()

@@ -257,7 +257,9 @@ def test_any_other_method_before_tune_ok_hears_nothing(name):
 # -- open
 
 
-@pytest.mark.parametrize("name", ["connection.close", "connection.tune-ok", "connection.start-ok", "connection.close-ok"])
+@pytest.mark.parametrize(
+    "name", ["connection.close", "connection.tune-ok", "connection.start-ok", "connection.close-ok"]
+)
 def test_any_other_method_before_open_is_504(name):
     """1.1, as RabbitMQ 4.3.6 answers."""
     client = opening()

@@ -118,7 +118,8 @@ def test_contents_of_several_channels_may_be_interleaved():
     client.declare("q")
     first, second = (m("basic.publish", routing_key="q").frames(n) for n in (1, 2))
     head, tail = (frame(2, n, content_header(2)) for n in (1, 2))
-    client >> first + second + head + tail + frame(3, 2, b"b") + frame(3, 1, b"a") + frame(3, 2, b"B") + frame(3, 1, b"A")
+    bodies = [frame(3, 2, b"b"), frame(3, 1, b"a"), frame(3, 2, b"B"), frame(3, 1, b"A")]
+    client >> first + second + head + tail + b"".join(bodies)
     assert client.drain("q") == [b"bB", b"aA"]
 
 

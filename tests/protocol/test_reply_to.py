@@ -111,6 +111,36 @@ def test_a_reply_that_nobody_waits_for_counts_as_routed(mandatory):
     client.quiet()
 
 
+@pytest.mark.parametrize("name", [PSEUDO, PSEUDO + ".xyz", PSEUDO + ".g1-short"])
+def test_an_invented_address_is_unroutable(name):
+    """15, RabbitMQ 4.3.6: only names of the form that it gives count as routed."""
+    client, _address = asking()
+    client >> publish(b"1", routing_key=name, mandatory=True)
+    client.expect("basic.return", reply_code=312)
+
+
+def test_nobody_else_may_consume_from_an_address():
+    client, address = asking()
+    client.on(2) >> m("basic.consume", queue=address, no_ack=True)
+    text = f"PRECONDITION_FAILED - only creator channel may consume from queue '{address}' in vhost '/'"
+    client.on(2).channel_closed(406, text, "basic.consume")
+
+
+def test_the_bare_name_is_no_queue_that_could_be_bound_got_or_purged():
+    client, _address = asking()
+    other = client.on(2)
+    for said in (
+        m("queue.bind", queue=PSEUDO, exchange="amq.direct"),
+        m("basic.get", queue=PSEUDO),
+        m("queue.purge", queue=PSEUDO),
+    ):
+        other >> said
+        other.channel_closed(404, f"NOT_FOUND - no queue '{PSEUDO}' in vhost '/'", said.name)
+        other.reopen()
+    other.call("queue.unbind", queue=PSEUDO, exchange="amq.direct")
+    assert other.call("queue.delete", queue=PSEUDO).message_count == 0
+
+
 def test_the_address_dies_with_its_channel():
     world = World()
     client, address = asking(world)

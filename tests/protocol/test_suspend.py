@@ -50,7 +50,8 @@ def test_what_is_not_durable_does_not_wait(said):
 
 def test_everything_after_it_on_the_connection_waits_and_keeps_its_order():
     world, catalogue, client, _other = slow()
-    client.send(m("queue.declare", queue="a", durable=True), m("basic.qos"), m("queue.declare", queue="b", durable=True))
+    first, second = (m("queue.declare", queue=name, durable=True) for name in "ab")
+    client.send(first, m("basic.qos"), second)
     client.on(2) >> m("basic.qos")
     client.quiet()
     stored(world, catalogue)
