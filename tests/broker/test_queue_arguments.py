@@ -256,6 +256,15 @@ def test_a_passive_declaration_compares_nothing():
     client.declare("q", {"x-max-length": "no"}, passive=True, durable=True, auto_delete=True)
 
 
+@pytest.mark.parametrize("kind", ["quorum", "stream"])
+def test_queue_types_that_are_not_there_yet_are_540(kind):
+    """A queue of another type than was asked for would be a lie."""
+    client = World().client()
+    client >> m("queue.declare", queue="q", durable=True, arguments={"x-queue-type": kind})
+    client.expect("connection.close", reply_code=540, class_id=50, method_id=10)
+    assert not client.exists("q")
+
+
 def test_transient_shared_queues_are_accepted():
     """23: 4.3 refuses them by default; amqpd does not."""
     World().client().declare("q", durable=False)

@@ -1,7 +1,7 @@
 """Publisher confirms: as numbers (protocol.confirms) and as a client sees them (behaviour 6)."""
 
 import pytest
-from harness import Decoder, World, m, publish
+from harness import Decoder, World, publish
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -216,13 +216,6 @@ def test_a_channel_error_loses_what_was_not_written():
     names = [event.name for event in client.heard()]
     assert names.count("channel.close") == 1
     assert names[-1] == "channel.close"
-
-
-def test_the_ack_comes_before_the_answer_to_what_was_sent_later():
-    """A client that publishes, then asks, has its confirm when the answer is there, in whatever order it came."""
-    client = selected()
-    client.send(publish(b"1"), m("basic.get", queue="q"))
-    assert sorted(event.name for event in client.heard()) == ["basic.ack", "basic.get-ok"]
 
 
 def test_channels_have_their_own_numbers():

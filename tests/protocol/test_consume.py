@@ -54,6 +54,14 @@ def test_a_tag_may_not_be_used_twice_on_a_channel():
     client.connection_closed(530, "NOT_ALLOWED - attempt to reuse consumer tag 't'", "basic.consume")
 
 
+def test_a_tag_that_is_in_use_is_refused_before_anything_else():
+    """RabbitMQ 4.3.6: even if the queue is missing."""
+    client = ready()
+    client.consume("q", "t")
+    client >> m("basic.consume", queue="nope", consumer_tag="t")
+    client.connection_closed(530, "NOT_ALLOWED - attempt to reuse consumer tag 't'", "basic.consume")
+
+
 def test_a_tag_is_free_again_after_cancel():
     client = ready()
     client.consume("q", "t")

@@ -483,12 +483,19 @@ def test_the_order_of_checks_on_a_publish():
 
 
 def test_an_expiration_is_read_as_erlang_reads_integers():
-    """10: a sign and leading zeros are accepted."""
+    """10: a sign and leading zeros are accepted, and pass through as they came."""
     client = World().client()
     client.declare("q")
-    for text in ("+5000", "0005000", "315360000000"):
+    for text in ("+5000", "0005000", "5000"):
         client >> publish(b"", expiration=text)
         assert client.get("q").properties["expiration"] == text
+        client >> publish(b"", expiration=text)
+        client.world.pass_ms(4999)
+        assert client.counts() == (1, 0)
+        client.world.pass_ms(1)
+        assert client.counts() == (0, 0)
+    client >> publish(b"", expiration="315360000000")
+    client.quiet()
 
 
 def test_the_tests_own_codec_agrees_with_itself():

@@ -23,15 +23,13 @@ def test_one_is_sent_after_every_half_interval_without_other_traffic():
 def test_none_is_sent_where_something_else_was():
     """2.8"""
     client = World().client(heartbeat=10)
-    client.world.pass_ms(4000)
-    client.call("access.request")
-    client.world.pass_ms(5999)
-    client.call("access.request")
-    assert [event.name for event in client.heard()] == []
-    client >> BEAT
-    client.world.pass_ms(5000)
-    names = [event.name for event in client.heard()]
-    assert names in ([], ["heartbeat"])
+    client.world.pass_ms(10_000)
+    client.heard()
+    for _ in range(5):
+        client.world.pass_ms(4000)
+        client.call("access.request")
+        client.world.pass_ms(1000)
+        client.quiet()
 
 
 def test_heartbeat_0_is_off():

@@ -57,8 +57,8 @@ def test_properties_arrive_as_they_were_sent(names):
 
 
 def test_headers_of_every_type_arrive_as_they_were_sent():
-    headers = [(str(index), value) for index, value in enumerate(EVERY_TYPE)]
-    assert sorted(passed(ready(), publish(b"x", headers=headers)).properties["headers"]) == sorted(headers)
+    headers = [(str(-index), value) for index, value in enumerate(EVERY_TYPE)]
+    assert passed(ready(), publish(b"x", headers=headers)).properties["headers"] == headers
 
 
 def test_an_empty_headers_table_stays_one():
