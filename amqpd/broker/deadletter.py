@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mypy_extensions import mypyc_attr
-
 from amqpd.broker.message import NEVER, Annotations, Message, address_of
 from amqpd.wire import content, frames, tables
 from amqpd.wire.primitives import as_bytes
@@ -23,6 +21,7 @@ REJECTED: Final = "rejected"
 EXPIRED: Final = "expired"
 MAXLEN: Final = "maxlen"
 
+_SHOWN: Final = 100  # deaths in x-death: a header cannot be split over frames
 _FRAME_MAX: Final = 131_072  # of the frames that are kept; the way out splits them for smaller ones
 _HEADERS: Final = frozenset(
     {
@@ -37,7 +36,6 @@ _HEADERS: Final = frozenset(
 )
 
 
-@mypyc_attr(acyclic=True)
 class Death:
     """How often, and first when (seconds), a message died in `queue` for `reason`; `keys` are routing key and CC.
 
@@ -172,7 +170,7 @@ def _edit_header(message: Message, size: int, deaths: list[Death], first: Death)
         (key, raw[start:end]) for key, start, end in tables.entries(raw) if key not in _HEADERS
     ]
     history: list[tuple[str, Field]] = [
-        ("x-death", tables.array([tables.subtable(death.table()) for death in deaths])),
+        ("x-death", tables.array([tables.subtable(death.table()) for death in deaths[:_SHOWN]])),
         ("x-first-death-exchange", tables.longstr(first.exchange)),
         ("x-first-death-queue", tables.longstr(first.queue)),
         ("x-first-death-reason", tables.longstr(first.reason)),

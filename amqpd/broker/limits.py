@@ -26,4 +26,3 @@ class Limits:
         self.route_cache_size = 65_536  # routes remembered by a vhost
         self.loopback_users = ["guest"]
         self.connection_max = 0  # open connections of the node; 0: no limit
-        self.header_max = 1_048_576  # bytes of a content header's properties

@@ -3,9 +3,10 @@
 Its content is bytes that pass through: header and body frames as they came, in which only the channel number is
 changed on the way out. The few properties that a broker acts on were read once, when it was published.
 
-Invariants: a Message is never changed after it was published, so any number of queues may hold it. Both classes are
-`acyclic`: they never refer to a queue or a channel from which they can be reached, except Unacked, whose owners (the
-channel's deliveries) clear it when they close.
+Invariants: a Message is never changed after it was published, so any number of queues may hold it. Message and Unacked
+are `acyclic`, without the header by which the garbage collector finds cycles: an Unacked's owners (the channel's
+deliveries) clear it when they close. Such objects must never be nested in one another to a depth that a client chooses
+(docs/decisions/mypyc.md).
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 NEVER: Final = -1
 
 
-@mypyc_attr(acyclic=True)
 class Annotations:
     """What the broker knows of the few messages that need it, besides their bytes.
 

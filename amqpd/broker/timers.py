@@ -12,9 +12,12 @@ from __future__ import annotations
 import heapq
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 IDLE: Final = -1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Timer:
     """Something that is due. Subclasses say what happens."""
 

@@ -15,6 +15,7 @@ from amqpd.broker import arguments as names
 from amqpd.broker import deadletter
 from amqpd.broker.message import Message
 from amqpd.broker.queues.classic import ClassicQueue
+from amqpd.broker.queues.contract import Queue
 from amqpd.broker.reply_to import NAME_STEM, PREFIX, ReplyQueue, is_reply_name
 from amqpd.broker.routing import (
     Binding,
@@ -32,7 +33,6 @@ from amqpd.wire.tables import Table, lookup
 if TYPE_CHECKING:
     from amqpd.broker.node import Broker
     from amqpd.broker.ports import Owner
-    from amqpd.broker.queues.contract import Queue
 
 log = logging.getLogger("amqpd.vhost")
 
@@ -144,11 +144,14 @@ class VHost:
 
     # -- bindings
 
-    def bind(self, source_name: str, destination: Destination, key: str, arguments: Table) -> None:
-        """Bind; nothing happens if the binding is there. Raises 404, 406."""
-        source = self.exchange(source_name)
+    def bind(
+        self, source: Exchange, destination: Destination, key: str, arguments: Table, owner: Owner
+    ) -> None:
+        """Bind for the connection `owner`; nothing happens if the binding is there. Raises 405, 406."""
         binding = Binding(source, destination, key, arguments)
         source.index.validate_binding(binding)
+        if isinstance(destination, Queue):
+            check_owner(destination, owner)
         if binding.identity in destination.incoming:
             return
         source.connect(binding)
@@ -183,10 +186,15 @@ class VHost:
 
     def queue(self, name: str, owner: Owner) -> Queue:
         """The queue `name`, for a connection that wants to use it. Raises 404, 405."""
+        found = self.existing_queue(name)
+        check_owner(found, owner)
+        return found
+
+    def existing_queue(self, name: str) -> Queue:
+        """The queue `name`, whoever it belongs to. Raises 404."""
         found = self.queues.get(name)
         if found is None:
             raise not_found(f"no {described_queue(name, self.name)}")
-        check_owner(found, owner)
         return found
 
     def queue_for(self, name: str) -> Queue | None:

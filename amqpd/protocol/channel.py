@@ -275,7 +275,6 @@ class Channel(DeliverySink):
         if self.publisher.confirms is not None and self.publisher.confirms.pending:
             self.flush_confirms()
         self.closing = True
-        notices.channel_closed(self)
         self.timeout.stop()
         self.publisher.forget()
         unacked = self.deliveries.take_all()
@@ -284,5 +283,8 @@ class Channel(DeliverySink):
             unacked += transaction.take_unsettled()
             self.publisher.transaction = None
         doomed = list(self.consumers.values())
+        for consumer in doomed:
+            notices.consumer_removed(self, consumer)
         self.consumers.clear()
         consuming.release(doomed, unacked)
+        notices.channel_closed(self)

@@ -90,9 +90,9 @@ def _consume_replies(channel: Channel, tag: str, no_ack: bool, nowait: bool, arg
 
 def _consuming(channel: Channel, consumer: Consumer, nowait: bool) -> None:
     channel.consumers[consumer.tag] = consumer
-    notices.consumer_added(channel, consumer)
     if not nowait:
         channel.send(methods.tagged(methods.BASIC_CONSUME_OK, consumer.tag))
+    notices.consumer_added(channel, consumer)
 
 
 def basic_cancel(channel: Channel, reader: Reader) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from amqpd.broker.arguments import NAME_PREFIX
 from amqpd.broker.reply_to import PREFIX, PSEUDO_QUEUE
-from amqpd.broker.routing import Destination, described_queue
+from amqpd.broker.routing import described_queue
 from amqpd.broker.vhost import check_owner, check_reserved
 from amqpd.errors import access_refused, not_found, precondition_failed
 from amqpd.protocol.consuming import find_queue, last_queue
@@ -88,8 +88,8 @@ def _exchange_binding(channel: Channel, reader: Reader, binding: bool) -> None:
     _check_not_default(source_name)
     vhost = channel.vhost
     if binding:
-        vhost.exchange(source_name)
-        vhost.bind(source_name, vhost.exchange(destination_name), key, arguments)
+        source = vhost.exchange(source_name)
+        vhost.bind(source, vhost.exchange(destination_name), key, arguments, channel.connection)
     else:
         vhost.unbind(source_name, vhost.exchanges.get(destination_name), key, arguments)
     _answer(channel, nowait, methods.EXCHANGE_BIND_OK_PAYLOAD if binding else methods.EXCHANGE_UNBIND_OK_PAYLOAD)
@@ -147,9 +147,9 @@ def queue_bind(channel: Channel, reader: Reader) -> None:
     reader.finish()
     queue_name, key = _names(channel, queue_name, key)
     _check_bindable(queue_name, source_name)
-    channel.vhost.exchange(source_name)
-    destination: Destination = channel.vhost.queue(queue_name, channel.connection)
-    channel.vhost.bind(source_name, destination, key, arguments)
+    source = channel.vhost.exchange(source_name)
+    queue = channel.vhost.existing_queue(queue_name)
+    channel.vhost.bind(source, queue, key, arguments, channel.connection)
     _answer(channel, nowait, methods.QUEUE_BIND_OK_PAYLOAD)
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import mypyc_attr
-
 from amqpd.errors import MalformedError
 from amqpd.wire.primitives import Reader, read_i16_be
 
@@ -73,7 +71,6 @@ PROPERTY_NAMES: Final[dict[int, str]] = {
 FLAGS_OFFSET: Final = 12  # of the property flags in the payload
 
 
-@mypyc_attr(acyclic=True)
 class Inspection:
     """What a broker acts on: None or -1 where a property is absent. `headers` has no length before it."""
 

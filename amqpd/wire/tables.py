@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import mypyc_attr
-
 from amqpd.errors import MalformedError
 from amqpd.wire.primitives import (
     BytesWriter,
@@ -91,7 +89,6 @@ INTEGER_KINDS: Final = frozenset(
 )
 
 
-@mypyc_attr(acyclic=True)
 class Field:
     """One typed value. `value` is a bool, int, float, bytes (S and x), (scale, int) for D, a table, a list, or None."""
 
