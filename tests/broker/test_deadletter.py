@@ -257,6 +257,16 @@ def test_a_circle_with_a_rejection_in_it_goes_on():
         client >> m("basic.nack", delivery_tag=message.delivery_tag, requeue=True)
 
 
+def test_a_rejection_since_the_last_death_there_opens_the_circle():
+    """12: a expires to b, a client rejects it to c, c expires to a: not fully automatic."""
+    client = chain(("a", "b", {"x-message-ttl": 5}), ("b", "c", {}), ("c", "a", {"x-message-ttl": 5}))
+    client >> publish(b"1", routing_key="a")
+    client.world.pass_ms(5)
+    reject(client, "b", None)
+    client.world.pass_ms(5)
+    assert history(client.get("a")) == [("c", "expired", 1), ("b", "rejected", 1), ("a", "expired", 1)]
+
+
 def test_of_several_targets_only_those_in_the_circle_are_left_out():
     """12"""
     client = World().client()

@@ -80,7 +80,8 @@ def test_a_limit_is_for_consumers_to_come():
 
 
 def test_no_ack_consumers_have_no_limit():
-    client = holding(5)
+    client = holding(6)
+    client.get("q", no_ack=False)
     client.qos(1)
     client.qos(1, shared=True)
     client.consume("q", no_ack=True)

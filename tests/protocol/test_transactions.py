@@ -186,6 +186,20 @@ def test_prefetch_room_returns_at_commit():
     assert sorted(event.name for event in client.heard()) == ["basic.deliver", "tx.commit-ok"]
 
 
+def test_room_in_the_channels_limit_returns_at_commit_too():
+    """7.1"""
+    client = selected()
+    client.qos(1, shared=True)
+    client.consume("q")
+    client.on(2).send(publish(b"1"), publish(b"2"))
+    client << deliver(b"1")
+    client >> m("basic.ack", delivery_tag=1)
+    client.on(2) >> publish(b"3")
+    client.quiet()
+    client >> m("tx.commit")
+    assert [event.body for event in client.heard() if event.name == "basic.deliver"] == [b"2"]
+
+
 def test_a_rollback_keeps_the_prefetch_used_up():
     client = selected()
     client.on(2).send(publish(b"1"), publish(b"2"))
