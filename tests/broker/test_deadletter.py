@@ -333,3 +333,17 @@ def test_a_publisher_is_not_told_of_a_letters_fate():
     client.expect("basic.nack", delivery_tag=1)
     client.quiet()
     assert client.drain("dead") == [b"1"]
+
+
+def test_a_long_history_is_shown_in_part():
+    """A content header is one frame: x-death must not outgrow it. The first death is always told."""
+    names = [f"q{number}" for number in range(120)]
+    links = zip(names, [*names[1:], "end"], strict=True)
+    client = chain(*[(name, to, {"x-max-length": 0}) for name, to in links])
+    client.declare("end")
+    client >> publish(b"1", routing_key="q0")
+    headers = client.get("end").headers
+    shown = [death["queue"] for death in headers["x-death"]]
+    assert shown == names[::-1][: len(shown)]
+    assert 10 < len(shown) < 120
+    assert headers["x-first-death-queue"] == "q0"

@@ -129,3 +129,21 @@ def test_a_message_larger_than_the_limit_is_delivered():
     for _ in range(3):
         client >> publish(b"x" * 50_000)
     assert [len(body) for body in client.bodies()] == [50_000] * 3
+
+
+def test_who_does_not_take_answers_is_not_listened_to():
+    """Answers have no prefetch: what asks for them waits instead, and is answered in order later."""
+    world = World(unsent_stop=20_000)
+    client, other = world.client(), world.client()
+    client.declare("q")
+    client >> publish(b"x" * 1000)
+    client.wire.slow = True
+    client.send(*[m("basic.get", queue="q"), m("basic.recover", requeue=True)] * 500)
+    assert len(client.wire.waiting) < 25_000
+    client >> m("queue.declare", queue="last")
+    assert not other.exists("last")
+    while client.wire.waiting:
+        assert len(client.wire.waiting) < 25_000
+        client.wire.drain()
+    names = [event.name for event in client.heard()]
+    assert names == ["basic.get-ok", "basic.recover-ok"] * 500 + ["queue.declare-ok"]
