@@ -24,5 +24,4 @@ class Limits:
         self.unsent_stop = 8_388_608  # bytes waiting for a client before nothing more is read from it
         self.unsent_hard_max = 134_217_728  # bytes waiting for a client before its connection is closed
         self.route_cache_size = 65_536  # routes remembered by a vhost
-        self.loopback_users = ["guest"]
         self.connection_max = 0  # open connections of the node; 0: no limit
