@@ -17,6 +17,13 @@ from harness import PROTOCOL_HEADER, Decoder, Event, Method, m
 READ_SIZE = 65_536
 
 
+async def until(condition, every: float = 0.001) -> None:
+    """Let everybody else go on until `condition` holds; `every` is how much time passes in between."""
+    with trio.fail_after(20 + 1000 * every):
+        while not condition():  # noqa: ASYNC110  (the broker has no events for what tests look at)
+            await trio.sleep(every)
+
+
 class Peer:
     left: ClassVar[list[Peer]] = []  # for `hang_up_all`, after a test
 
@@ -40,8 +47,13 @@ class Peer:
     @classmethod
     async def connect(cls, broker, *, vhost: str = "/", heartbeat: int = 0, receive_buffer: int = 0) -> Peer:
         peer = await cls.dial(broker, receive_buffer)
-        await peer.stream.send_all(PROTOCOL_HEADER)
-        await peer.expect("connection.start")
+        await peer.handshake(vhost, heartbeat)
+        return peer
+
+    async def handshake(self, vhost: str = "/", heartbeat: int = 0) -> None:
+        """Log in as guest and open channel 1."""
+        await self.stream.send_all(PROTOCOL_HEADER)
+        await self.expect("connection.start")
         start_ok = m(
             "connection.start-ok",
             client_properties={"capabilities": {"authentication_failure_close": True, "connection.blocked": True}},
@@ -49,12 +61,11 @@ class Peer:
             response=b"\0guest\0guest",
             locale="en_US",
         )
-        await peer.send(start_ok, 0)
-        await peer.expect("connection.tune")
-        await peer.send(m("connection.tune-ok", channel_max=2047, frame_max=131_072, heartbeat=heartbeat), 0)
-        await peer.call(m("connection.open", virtual_host=vhost), channel=0)
-        await peer.call(m("channel.open"))
-        return peer
+        await self.send(start_ok, 0)
+        await self.expect("connection.tune")
+        await self.send(m("connection.tune-ok", channel_max=2047, frame_max=131_072, heartbeat=heartbeat), 0)
+        await self.call(m("connection.open", virtual_host=vhost), channel=0)
+        await self.call(m("channel.open"))
 
     async def send(self, method: Method, channel: int = 1) -> None:
         await self.stream.send_all(method.frames(channel))

@@ -66,7 +66,8 @@ async def test_every_setting_is_read_by_a_node_that_runs(autojump_clock):
 
 
 async def test_settings_for_the_node_work(autojump_clock):
-    async with open_broker(node_name="rabbit@here", log_exchange=True, event_exchange=True, default_user="me") as broker:
+    options = {"node_name": "rabbit@here", "log_exchange": True, "event_exchange": True, "default_user": "me"}
+    async with open_broker(**options) as broker:
         assert broker.node.broker.name == "rabbit@here"
         exchanges = broker.node.broker.vhosts["/"].exchanges
         assert {"amq.rabbitmq.log", "amq.rabbitmq.event"} <= set(exchanges)
@@ -76,7 +77,8 @@ async def test_settings_for_the_node_work(autojump_clock):
 
 
 def test_what_is_shown_can_be_read_again(tmp_path):
-    settings = load(Sources(assignments=["heartbeat=5", "log.level=debug", "listeners=a:1,unix:/b", "default_pass=hunter2"]))
+    given = ["heartbeat=5", "log.level=debug", "listeners=a:1,unix:/b", "default_pass=hunter2"]
+    settings = load(Sources(assignments=given))
     text = as_toml(settings)
     assert "hunter2" not in text
     assert tomllib.loads(text) == {"heartbeat": 5, "log": {"level": "debug"}, "listeners": ["a:1", "unix:/b"]}

@@ -6,7 +6,7 @@ import struct
 import pytest
 import trio
 from harness import END, PROTOCOL_HEADER, m, publish
-from peer import Peer
+from peer import Peer, until
 
 from amqpd.broker.exchanges.contract import ExchangeType
 from amqpd.server import session as sessions
@@ -14,13 +14,6 @@ from amqpd.testing import open_broker
 
 BASIC_QOS_OK = b"\x00\x3c\x00\x0b"
 SMALL = {"unsent_bytes_max": 65_536, "unsent_bytes_stop": 131_072, "heartbeat": 0}
-
-
-async def until(condition):
-    """Let everybody else go on until `condition` holds. The test's own timeout is what ends it otherwise."""
-    with trio.fail_after(20):
-        while not condition():
-            await trio.sleep(0.001)
 
 
 def sessions_of(broker):
@@ -72,8 +65,7 @@ async def test_a_client_that_never_closes_its_side_is_left_after_a_while(autojum
         await peer.send(m("connection.close", reply_code=200), 0)
         assert await peer.ended() == ["connection.close-ok"]
         before = trio.current_time()
-        while sessions_of(broker):
-            await trio.sleep(0.1)
+        await until(lambda: not sessions_of(broker), 0.1)
         assert trio.current_time() - before <= sessions.CLOSE_TIMEOUT_S + 1
 
 
@@ -268,7 +260,7 @@ async def test_between_reads_everybody_else_has_a_turn(monkeypatch):
                 await trio.lowlevel.checkpoint()
                 turns += 1
         assert len(seen) >= len(data) / sessions.READ_SIZE
-        # Trio runs who is ready in any order: two reads can touch, at the end of one turn and the beginning of the next.
+        # Trio runs who is ready in any order: two reads can touch, the last of one turn and the first of the next.
         assert all(later > earlier for earlier, later in zip(seen, seen[2:], strict=False))
         await flood.stream.aclose()
 
@@ -308,8 +300,7 @@ async def test_a_peer_that_goes_while_blocked_is_released_in_time(autojump_clock
             peer.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await peer.stream.aclose()
         start = trio.current_time()
-        while sessions_of(broker):
-            await trio.sleep(1)
+        await until(lambda: not sessions_of(broker), 1)
         assert trio.current_time() - start <= (11 if how == "resets" else 51)
 
 
