@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import trio
@@ -47,6 +48,18 @@ class Driver:
         self.broker.at(now)
         self.broker.offset_ms = int(time.time() * 1000) - now
         self._wall_due_ms = now + _WALL_CLOCK_REFRESH_MS
+
+    @contextmanager
+    def round(self) -> Iterator[Broker]:
+        """A round that no read and no timer causes: the broker is told the time before, and flushed after.
+
+        On an idle node the last round may be minutes ago, and whatever sets a timer would set it in the past.
+        """
+        self.broker.at(now_ms())
+        try:
+            yield self.broker
+        finally:
+            self.end_round()
 
     def end_round(self) -> None:
         """Flush every connection that was touched. Never raises: a failure is a bug, is logged, and `recover` is called

@@ -121,9 +121,9 @@ class ExchangeHandler(logging.Handler):
     def _publish_all(self) -> None:
         self._publishing = True
         try:
-            while self._waiting:
-                self._publish(self._waiting.popleft())
-            self._driver.end_round()
+            with self._driver.round():
+                while self._waiting:
+                    self._publish(self._waiting.popleft())
         finally:
             self._publishing = False
 

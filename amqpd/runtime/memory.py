@@ -90,11 +90,11 @@ async def watch(driver: Driver, high_bytes: int, used: Callable[[], int] = resid
         if not raised and now > high_bytes:
             raised = True
             log.warning("memory: %d bytes used, watermark %d: publishers are blocked", now, high_bytes)
-            alarms.raise_for(MEMORY, SOURCE)
-            driver.end_round()
+            with driver.round():
+                alarms.raise_for(MEMORY, SOURCE)
         elif raised and now <= high_bytes * CLEAR_SHARE:
             raised = False
             log.warning("memory: %d bytes used, watermark %d: publishers go on", now, high_bytes)
-            alarms.clear_for(MEMORY, SOURCE)
-            driver.end_round()
+            with driver.round():
+                alarms.clear_for(MEMORY, SOURCE)
         await trio.sleep(INTERVAL_S)

@@ -62,7 +62,8 @@ class ControlServer:
     def answer(self, line: bytes) -> bytes:
         """The answer to one request, without its line end. Never raises."""
         try:
-            result = self._operator.do(json.loads(line))
+            with self._hub.driver.round():
+                result = self._operator.do(json.loads(line))
             return json.dumps({"ok": True, "result": result}).encode()
         except Refused as refusal:
             return json.dumps({"ok": False, "error": str(refusal)}).encode()
@@ -71,7 +72,5 @@ class ControlServer:
         except Exception:
             log.exception("internal error in a command")
             return json.dumps({"ok": False, "error": "internal error; the node's log says more"}).encode()
-        finally:
-            self._hub.driver.end_round()
 
 

@@ -51,10 +51,10 @@ class Hub:
             log.warning("refused %s: handshake_max (%d) is reached", name, self._handshake_max)
             sock.close()
             return
-        session = Session(self, sock, name, from_loopback)
-        self.sessions[session] = None
-        self.nursery.start_soon(session.run)
-        self.driver.end_round()
+        with self.driver.round():
+            session = Session(self, sock, name, from_loopback)
+            self.sessions[session] = None
+            self.nursery.start_soon(session.run)
 
     def forget(self, session: Session) -> None:
         """A session has ended."""
@@ -63,7 +63,7 @@ class Hub:
             self._empty.set()
 
     def close(self, session: Session, reason: str) -> None:
-        """Close a connection on somebody's order (320). `Driver.end_round` must follow."""
+        """Close a connection on somebody's order (320), within a `Driver.round`."""
         if session.connection.state == REFUSED:
             session.abort()
         else:
@@ -79,9 +79,9 @@ class Hub:
 
     async def stop(self, timeout_s: float) -> None:
         """Close all connections and wait, for a limited time, until all sessions have ended."""
-        for session in list(self.sessions):
-            self.close(session, SHUTDOWN_REASON)
-        self.driver.end_round()
+        with self.driver.round():
+            for session in list(self.sessions):
+                self.close(session, SHUTDOWN_REASON)
         if self.sessions:
             self._empty = trio.Event()
             with trio.move_on_after(timeout_s):

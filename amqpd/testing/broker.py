@@ -55,14 +55,14 @@ class Broker:
 
     def add_vhost(self, name: str) -> str:
         """Add a virtual host; returns its URL."""
-        self.node.broker.add_vhost(name)
-        self.node.driver.end_round()
+        with self.node.driver.round():
+            self.node.broker.add_vhost(name)
         return self.url_of(name)
 
     def remove_vhost(self, name: str) -> None:
         """Delete a virtual host with all that is in it, and close its connections."""
-        self.node.hub.remove_vhost(name)
-        self.node.driver.end_round()
+        with self.node.driver.round():
+            self.node.hub.remove_vhost(name)
 
     def add_user(self, name: str, password: str) -> None:
         """Add a user, or change a password."""
@@ -70,20 +70,20 @@ class Broker:
 
     def raise_alarm(self, resource: str = "memory") -> None:
         """Raise the alarm `memory` or `disk`: connections that publish are blocked until it is cleared."""
-        self.node.broker.alarms.raise_for(resource, SOURCE)
-        self.node.driver.end_round()
+        with self.node.driver.round():
+            self.node.broker.alarms.raise_for(resource, SOURCE)
 
     def clear_alarm(self, resource: str = "memory") -> None:
         """Clear an alarm that was raised here."""
-        self.node.broker.alarms.clear_for(resource, SOURCE)
-        self.node.driver.end_round()
+        with self.node.driver.round():
+            self.node.broker.alarms.clear_for(resource, SOURCE)
 
     def close_connections(self, reason: str = "closed by a test") -> int:
         """Close every connection as an operator would (320); returns how many there were."""
         sessions = list(self.node.hub.sessions)
-        for session in sessions:
-            self.node.hub.close(session, reason)
-        self.node.driver.end_round()
+        with self.node.driver.round():
+            for session in sessions:
+                self.node.hub.close(session, reason)
         return len(sessions)
 
     def drop_connections(self) -> int:

@@ -90,6 +90,16 @@ async def test_a_stalled_handshake_is_dropped_in_time(autojump_clock, said):
         await peer.stream.aclose()
 
 
+async def test_after_an_idle_hour_a_client_has_its_whole_time_for_the_handshake(autojump_clock):
+    async with open_broker(handshake_timeout=5000) as broker:
+        await trio.sleep(3600)
+        peer = await Peer.dial(broker)
+        start = trio.current_time()
+        await peer.ended()
+        assert 4.9 <= trio.current_time() - start <= 5.1
+        await peer.stream.aclose()
+
+
 async def test_a_refused_login_is_answered_and_logged(caplog):
     async with open_broker() as broker:
         peer = await Peer.dial(broker)
