@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import platform
+import resource
 import signal
 import socket
 from pathlib import Path
@@ -157,6 +158,7 @@ def serve(settings: Settings) -> None:
     data_dir = DataDir(Path(settings.text("data_dir")))
     try:
         node = Node(settings)
+        _allow_all_descriptors()
         _tune_garbage_collection()
         trio.run(_serve, node, data_dir)
     except BaseExceptionGroup as group:
@@ -172,6 +174,15 @@ def config_error_in(group: BaseExceptionGroup[BaseException]) -> ConfigError | N
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     return found if isinstance(found, ConfigError) else None
+
+
+def _allow_all_descriptors() -> None:
+    """Every connection takes a descriptor, and the usual soft limit of 1024 is there for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # macOS has a hard limit that cannot be had
+        log.info("at most %d file descriptors", soft)
 
 
 def _tune_garbage_collection() -> None:

@@ -35,7 +35,7 @@ class InternalAuthenticator(Authenticator):
         if user is None:
             raise LoginRefused(name, "invalid credentials")
         if name in self._loopback_users and not from_loopback:
-            raise LoginRefused(name, f"user '{name}' can only connect via localhost")
+            raise LoginRefused(name, "can only connect via localhost")
         return user
 
     def renew(self, user: User, secret: bytes) -> bool:

@@ -254,6 +254,8 @@ class Session(Transport):
         self._rest = None
         self._wake()
         self.sock.close()
+        if self.connection.user is not None:
+            log.info("connection ended", extra=self.log_fields())
         try:
             self.connection.lost(now_ms())
         except Exception:

@@ -148,6 +148,14 @@ def test_settings_come_from_file_environment_and_options(tmp_path):
         assert process.wait(timeout=30) == 0
 
 
+def test_a_node_may_use_all_descriptors_there_are(tmp_path):
+    if not os.path.exists("/proc/self/limits"):
+        pytest.skip("this system does not tell another process's limits")
+    with running(*LISTEN, "--data-dir", str(tmp_path)) as process, open(f"/proc/{process.pid}/limits") as limits:
+        soft, hard = re.search(r"Max open files +(\w+) +(\w+)", limits.read()).groups()
+        assert soft == hard
+
+
 def test_two_nodes_cannot_share_a_data_directory(tmp_path):
     with running(*LISTEN, "--data-dir", str(tmp_path)) as process:
         second = amqpd(*LISTEN, "--data-dir", str(tmp_path))

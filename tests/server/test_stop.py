@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import trio
-from harness import m, publish
+from harness import PROTOCOL_HEADER, m, publish
 from peer import Peer, until
 
 from amqpd.testing import open_broker
@@ -45,6 +45,21 @@ async def test_clients_that_do_not_answer_are_waited_for_in_vain_no_longer_than_
         assert await waiting.ended() == []
         assert await open_.ended() == ["connection.close"]
         assert 4.9 <= trio.current_time() - start <= 5.1
+
+
+async def test_a_client_that_was_refused_is_not_waited_for(autojump_clock):
+    """It hears nothing for three seconds, so that guessing is slow; a stop does not wait for that."""
+    async with open_broker() as broker:
+        peer = await Peer.dial(broker)
+        await peer.stream.send_all(PROTOCOL_HEADER)
+        await peer.expect("connection.start")
+        await peer.send(m("connection.start-ok", mechanism="NONSENSE", response=b"", locale="en_US"), 0)
+        await trio.sleep(1)
+        start = trio.current_time()
+        broker.node.stop()
+        assert await peer.ended() == []
+        assert trio.current_time() == start
+        await peer.stream.aclose()
 
 
 async def churn(broker, times):
