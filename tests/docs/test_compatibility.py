@@ -1,4 +1,4 @@
-"""docs/compatibility.md tells of every difference that the comparison with RabbitMQ accepts, with its reason and count."""
+"""docs/compatibility.md tells of every difference that the comparison with RabbitMQ accepts: reason and count."""
 
 import tomllib
 from collections import Counter
