@@ -20,7 +20,7 @@ class Limits:
         self.handshake_timeout_ms = 10_000
         self.max_message_size = 16_777_216
         self.consumers_per_channel = 0  # 0: no limit
-        self.unsent_max = 1_048_576  # bytes waiting for a client before its consumers pause
+        self.unsent_max = 131_072  # bytes waiting for a client before its consumers pause
         self.unsent_stop = 8_388_608  # bytes waiting for a client before nothing more is read from it
         self.unsent_hard_max = 134_217_728  # bytes waiting for a client before its connection is closed
         self.route_cache_size = 65_536  # routes remembered by a vhost

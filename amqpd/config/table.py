@@ -132,7 +132,7 @@ _RESOURCES: Final = (
     Setting(
         "unsent_bytes_max",
         Size(4096, _BIG),
-        1_048_576,
+        131_072,
         "Bytes that may wait for a client before its consumers pause.",
         limit="unsent_max",
     ),
