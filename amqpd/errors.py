@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from typing import Final
 
-REPLY_SUCCESS: Final = 200
 CONTENT_TOO_LARGE: Final = 311
 NO_ROUTE: Final = 312
 CONNECTION_FORCED: Final = 320
@@ -56,8 +55,6 @@ REPLY_NAMES: Final[dict[int, str]] = {
     NOT_IMPLEMENTED: "NOT_IMPLEMENTED",
     INTERNAL_ERROR: "INTERNAL_ERROR",
 }
-
-_CHANNEL_LEVEL: Final = frozenset({CONTENT_TOO_LARGE, ACCESS_REFUSED, NOT_FOUND, RESOURCE_LOCKED, PRECONDITION_FAILED})
 
 
 class AmqpdError(Exception):
@@ -102,11 +99,6 @@ class FrameFault(ConnectionFault):
 
 class HandshakeFailure(AmqpdError):
     """A peer failed before the connection was open: drop the socket after a pause, say nothing (against guessing)."""
-
-
-def protocol_error(code: int, explanation: str) -> ProtocolError:
-    """The exception whose level belongs to `code` (specification 1.2.1: soft errors close the channel)."""
-    return ChannelError(code, explanation) if code in _CHANNEL_LEVEL else ConnectionFault(code, explanation)
 
 
 def access_refused(explanation: str) -> ProtocolError:

@@ -124,13 +124,6 @@ class Consumers:
                 self._leave_ring(consumer)
         return None
 
-    def anybody_waiting(self) -> bool:
-        """Whether some consumer stands in a ring."""
-        for level in self._levels:
-            if level.ring:
-                return True
-        return False
-
     def _level(self, priority: int) -> Level:
         at = 0
         for level in self._levels:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from amqpd.errors import MalformedError
-from amqpd.wire.primitives import Reader, read_i16_be
+from amqpd.wire.primitives import Reader
 
 CLASS_BASIC: Final = 60
 
@@ -150,11 +150,3 @@ def join(body_size: int, properties: dict[int, bytes]) -> bytes:
             parts.append(raw)
     head = CLASS_BASIC.to_bytes(2, "big") + b"\0\0" + body_size.to_bytes(8, "big") + flags.to_bytes(2, "big")
     return head + b"".join(parts)
-
-
-def flags_of(payload: bytes, pos: int) -> int:
-    """The property flags of the payload that begins at `pos`. Raises MalformedError if it is too short."""
-    if len(payload) < pos + FLAGS_OFFSET + 2:
-        raise MalformedError("content header too short")
-    flags: int = read_i16_be(payload, pos + FLAGS_OFFSET)
-    return flags & 0xFFFF

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from amqpd.wire.primitives import BytesWriter, read_i16_be, read_i32_be, write_u16, write_u32
+from amqpd.wire.primitives import BytesWriter, read_i32_be, write_u16, write_u32
 
 METHOD: Final = 1
 HEADER: Final = 2
@@ -102,9 +102,3 @@ def body_of(content: bytes) -> bytes:
         parts.append(content[pos + 7 : pos + 7 + size])
         pos += size + OVERHEAD
     return b"".join(parts)
-
-
-def channel_of(content: bytes) -> int:
-    """The channel number in a content's frames."""
-    number: int = read_i16_be(content, 1)
-    return number & 0xFFFF

@@ -110,9 +110,6 @@ NAMES: Final[dict[int, str]] = {
     ACCESS_REQUEST_OK: "access.request-ok",
 }
 
-# Methods that are followed by a content.
-CARRIES_CONTENT: Final = frozenset({BASIC_PUBLISH, BASIC_RETURN, BASIC_DELIVER, BASIC_GET_OK})
-
 
 def _fixed(command: base.Frame) -> bytes:
     return frame.marshal(command, 0)[7:-1]

@@ -65,7 +65,6 @@ def test_every_subset_of_properties_against_pamqp(half):
         assert split(payload) == expected
         assert join(5, expected) == payload
         check_inspection(inspect(payload, 0, len(payload)), expected)
-        assert content.flags_of(payload, 0) == sum(expected)
 
 
 def check_inspection(seen, expected: dict[int, bytes]) -> None:
@@ -120,12 +119,6 @@ def test_each_property_cut_off_anywhere_is_malformed(bit):
 def test_bytes_after_the_last_property_are_malformed():
     with pytest.raises(MalformedError, match="1 bytes too many"):
         inspect(FULL + b"\0", 0, len(FULL) + 1)
-
-
-def test_flags_of_what_is_too_short():
-    with pytest.raises(MalformedError):
-        content.flags_of(b"\0" * 13, 0)
-    assert content.flags_of(b"\xff" + FULL, 1) == 0xFFFC
 
 
 def with_flags(flags: int) -> bytes:

@@ -105,7 +105,6 @@ def test_empty_body_frames_in_between_do_no_harm():
 
 def test_the_parts_of_a_content():
     raw = build_content(40_000, HEADER_PAYLOAD, b"0123456789", 4096)
-    assert frames.channel_of(raw) == 40_000
     assert frames.header_of(raw) == HEADER_PAYLOAD
     assert frames.header_size(raw) == len(HEADER_PAYLOAD) + OVERHEAD
     assert frames.body_of(raw) == b"0123456789"
@@ -123,7 +122,6 @@ def test_a_content_survives_any_channel_and_frame_max(body, origin, channel, fir
     gone = moved(raw, origin, channel, second_max, b"....")
     assert frames.header_of(gone) == HEADER_PAYLOAD
     assert frames.body_of(gone) == body
-    assert frames.channel_of(gone) == channel
     for kind, number, payload in parsed(gone):
         assert number == channel
         assert kind in (HEADER, BODY)

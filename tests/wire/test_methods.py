@@ -199,8 +199,3 @@ def test_the_numbers_are_pamqps():
         if isinstance(value, int) and value > 0xFFFF and value in commands.INDEX_MAPPING:
             name = commands.INDEX_MAPPING[value].name.replace(".", "_")
             assert constant.replace("_", "") == name.replace("_", "").upper()
-
-
-def test_which_methods_carry_a_content():
-    names = {methods.NAMES[number] for number in methods.CARRIES_CONTENT}
-    assert names == {"basic.publish", "basic.return", "basic.deliver", "basic.get-ok"}
