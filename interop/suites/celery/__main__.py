@@ -142,7 +142,7 @@ def warm_shutdown() -> None:
         suite.equal("the one that waited", waiting.get(PATIENCE_S)["again"], False)
 
 
-@suite.scenario(90)
+@suite.scenario(180)
 def remote_control() -> None:
     """Two workers answer over the pidbox fanout exchange; queues are added, tasks revoked, a worker shut down."""
     with worker("one", "-c", "1", "-Q", tasks.MAIN) as one, worker("two", "-c", "1", "-Q", tasks.MAIN) as two:
