@@ -14,7 +14,7 @@ from celery import Celery
 from suites.harness import CheckFailed
 
 START_S = 40.0
-STOP_S = 60.0  # an idle worker looks for a signal when its event loop wakes, at the latest for half a heartbeat interval
+STOP_S = 60.0  # an idle worker sees a signal when its event loop wakes: after half a heartbeat interval at the latest
 
 
 class Worker:
