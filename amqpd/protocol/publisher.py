@@ -55,6 +55,7 @@ class Publisher:
         self._broker: Final = channel.vhost.broker
         self._alarms: Final = channel.vhost.broker.alarms
         self._number: Final = channel.number
+        self._signed_number: Final = channel.number if channel.number <= 0x7FFF else channel.number - 0x1_0000
         self._max_size: Final = channel.vhost.broker.limits.max_message_size
         self._routes: Final = channel.vhost.routes
         self.confirms: Confirms | None = None
@@ -83,7 +84,7 @@ class Publisher:
                 header_size >= _MINIMAL
                 and header_end <= end
                 and data[header_end - 1] == END
-                and read_i16_be(data, after + 1) == read_i16_be(data, pos + 1)
+                and read_i16_be(data, after + 1) == self._signed_number
                 and read_i32_be(data, after + 7) == _BASIC_WORD
             ):
                 size: int = read_i64_be(data, after + 11)
@@ -93,7 +94,7 @@ class Publisher:
                     and body_end <= end
                     and data[header_end] == BODY
                     and read_i32_be(data, header_end + 3) == size
-                    and read_i16_be(data, header_end + 1) == read_i16_be(data, pos + 1)
+                    and read_i16_be(data, header_end + 1) == self._signed_number
                     and data[body_end - 1] == END
                     and size <= self._connection.frame_max
                 ):

@@ -85,7 +85,9 @@ class ClassicQueue(Queue):
         if self.ready_messages == 0:
             consumer = self.consumers.take()
             if consumer is not None:
-                self._hand_over(consumer, message, self.ready.pass_by(), False)
+                if not consumer.no_ack:
+                    self.unacked_messages += 1
+                consumer.sink.deliver(consumer, message, self.ready.pass_by(), False)
                 return True
         self.ready.append(message)
         self.ready_messages += 1
