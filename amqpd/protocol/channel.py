@@ -174,7 +174,7 @@ class Channel(DeliverySink):
             self._write_prefix(consumer, len(address))
         out.write(consumer.prefix)
         write_i64_be(out, tag)
-        out.append(1 if redelivered or message.annotations is not None and message.redelivered else 0)
+        out.append(1 if redelivered or (message.annotations is not None and message.redelivered) else 0)
         out.write(address)
         content = message.content
         if message.origin == self.number and len(content) <= connection.frame_max:
