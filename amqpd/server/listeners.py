@@ -44,9 +44,10 @@ class Listener:
         self.address: Final = UNIX_PREFIX + path if path else endpoint(sock.getsockname())
 
     def close(self) -> None:
-        """Stop listening; a UNIX socket's file goes too."""
+        """Stop listening; a UNIX socket's file goes too. May be called more than once."""
+        listening = self.sock.fileno() >= 0
         self.sock.close()
-        if self.path:
+        if listening and self.path:  # later on the file may be that of the next node
             try:
                 os.unlink(self.path)
             except FileNotFoundError:

@@ -126,6 +126,17 @@ def test_a_stale_unix_socket_is_replaced(tmp_path):
     listener.close()
 
 
+def test_closing_twice_leaves_the_next_nodes_socket_alone(tmp_path):
+    path = tmp_path / "amqp.sock"
+    (first,) = open_listeners([f"unix:{path}"], 0o600)
+    first.close()
+    (second,) = open_listeners([f"unix:{path}"], 0o600)
+    first.close()
+    assert path.is_socket()
+    second.close()
+    assert not path.exists()
+
+
 def test_a_unix_socket_in_use_is_refused(tmp_path):
     path = str(tmp_path / "amqp.sock")
     (listener,) = open_listeners([f"unix:{path}"], 0o600)
