@@ -42,12 +42,15 @@ class Listener:
         self.sock: Final = sock
         self.path: Final = path
         self.address: Final = UNIX_PREFIX + path if path else endpoint(sock.getsockname())
+        self._closed = False
 
     def close(self) -> None:
         """Stop listening; a UNIX socket's file goes too. May be called more than once."""
-        listening = self.sock.fileno() >= 0
+        if self._closed:  # later on the file may be that of the next node
+            return
+        self._closed = True
         self.sock.close()
-        if listening and self.path:  # later on the file may be that of the next node
+        if self.path:
             try:
                 os.unlink(self.path)
             except FileNotFoundError:
