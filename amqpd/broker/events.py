@@ -10,18 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.message import NEVER, Message, address_of
+from amqpd.broker.routing import Exchange
+from amqpd.broker.vhost import DEFAULT_VHOST, TRACE_EXCHANGE
 from amqpd.wire import content, frames, tables
 from amqpd.wire.tables import Field, Table
 
 if TYPE_CHECKING:
     from amqpd.broker.node import Broker
     from amqpd.broker.queues.contract import Queue
-    from amqpd.broker.routing import Binding, Exchange
+    from amqpd.broker.routing import Binding
     from amqpd.broker.vhost import VHost
 
 EVENT_EXCHANGE: Final = "amq.rabbitmq.event"
 LOG_EXCHANGE: Final = "amq.rabbitmq.log"
-_VHOST: Final = "/"
 _FRAME_MAX: Final = 131_072
 
 
@@ -45,7 +46,7 @@ class Events:
 
     def enable(self) -> None:
         """Declare the event exchange and publish from now on."""
-        vhost = self._broker.add_vhost(_VHOST)
+        vhost = self._broker.add_vhost(DEFAULT_VHOST)
         vhost.declare_system_exchange(EVENT_EXCHANGE)
         self.enabled = True
 
@@ -128,7 +129,7 @@ def _named(name: str, vhost: str) -> Table:
 def _binding(binding: Binding) -> Table:
     source = binding.source
     destination = binding.destination
-    kind = "exchange" if destination.described().startswith("exchange ") else "queue"
+    kind = "exchange" if isinstance(destination, Exchange) else "queue"
     return [
         ("source_name", tables.longstr(source.name)),
         ("source_kind", tables.longstr("exchange")),
@@ -142,7 +143,7 @@ def _binding(binding: Binding) -> Table:
 
 def publish_system(broker: Broker, exchange: str, key: str, headers: Table, body: bytes, time_s: int) -> None:
     """Publish to an exchange of the default vhost on the broker's own behalf; nobody is told if nobody listens."""
-    vhost = broker.vhosts.get(_VHOST)
+    vhost = broker.vhosts.get(DEFAULT_VHOST)
     found = vhost.exchanges.get(exchange) if vhost is not None else None
     if vhost is None or found is None or not found.outgoing:
         return
@@ -171,7 +172,7 @@ def trace_deliver(
 def _trace(
     vhost: VHost, key: str, message: Message, connection: str, channel: int, user: str, last: tuple[str, Field]
 ) -> None:
-    exchange = vhost.exchanges.get("amq.rabbitmq.trace")
+    exchange = vhost.exchanges.get(TRACE_EXCHANGE)
     if exchange is None or message.exchange == exchange.name or not exchange.outgoing:
         return
     broker = vhost.broker

@@ -19,12 +19,10 @@ from amqpd.broker.exchanges.types import built_in
 from amqpd.broker.limits import Limits
 from amqpd.broker.ports import Catalogue, Owner
 from amqpd.broker.timers import Timers
-from amqpd.broker.vhost import VHost
+from amqpd.broker.vhost import DEFAULT_VHOST, VHost
 
 if TYPE_CHECKING:
     from amqpd.broker.deadletter import DeadLetter
-
-DEFAULT_VHOST: Final = "/"
 
 
 class Broker:

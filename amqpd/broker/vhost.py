@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("amqpd.vhost")
 
+DEFAULT_VHOST: Final = "/"
 ALTERNATE_EXCHANGE: Final = "alternate-exchange"
 TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
 _PREDECLARED: Final = (

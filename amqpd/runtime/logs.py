@@ -17,7 +17,7 @@ from typing import Final
 import trio
 
 from amqpd.broker import events
-from amqpd.broker.node import DEFAULT_VHOST
+from amqpd.broker.vhost import DEFAULT_VHOST
 from amqpd.runtime.driver import Driver
 from amqpd.wire import tables
 

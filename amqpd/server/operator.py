@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from amqpd.broker.alarms import RESOURCES
-from amqpd.broker.node import DEFAULT_VHOST
-from amqpd.broker.vhost import VHost
+from amqpd.broker.vhost import DEFAULT_VHOST, VHost
 from amqpd.runtime import build, memory
 from amqpd.server import reports
 from amqpd.server.hub import Hub
