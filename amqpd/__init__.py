@@ -2,9 +2,10 @@
 
 # The map of the package: where a reader starts. A room may import the rooms below it, never those above.
 #
-#   app.py       builds every part and owns the nurseries; cli/ and testing/ stand beside it
-#   server/      listeners, sessions, back-pressure: the only place that touches sockets
-#   runtime/     trio glue: the timer task
+#   cli/         the command lines; testing/ a broker for other people's tests
+#   app.py       builds every part and owns the nurseries
+#   server/      listeners, sessions, back-pressure: the only place that touches clients' sockets
+#   runtime/     trio glue: the timer task, the memory watch, logs; the data directory
 #   auth/        users and SASL mechanisms
 #   protocol/    one connection as a state machine: bytes and time in, bytes out
 #   broker/      what AMQP means: vhosts, exchanges, bindings, queues, consumers

@@ -1,7 +1,7 @@
 """A virtual host: names to exchanges and queues; declare, delete, bind, and the way of a dead letter.
 
-Checks what RabbitMQ checks, in its order and with its texts. Does not check permissions (the protocol does, before it
-calls) and does not speak AMQP. Everything here is control plane; what a message's way needs of it is `route`.
+Checks what RabbitMQ checks, in its order and with its texts. Does not check permissions and does not speak AMQP.
+Everything here is control plane; what a message's way needs of it is `route`.
 
 `routes` caches where publishes go, by the raw bytes of their arguments: every change of the topology empties it.
 """

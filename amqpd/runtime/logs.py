@@ -93,7 +93,7 @@ class ExchangeHandler(logging.Handler):
     """Publishes records to the log exchange: the level is the routing key, the body the formatted line.
 
     Records may come from any thread and in the middle of a round, so they wait until trio's thread is free. What is
-    logged while publishing is not published again. Must be made within a trio run; `close` ends it.
+    logged while publishing is not published again. Must be made within a trio run; what comes after its end is dropped.
     """
 
     def __init__(self, driver: Driver, form: str) -> None:
