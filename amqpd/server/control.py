@@ -72,5 +72,3 @@ class ControlServer:
         except Exception:
             log.exception("internal error in a command")
             return json.dumps({"ok": False, "error": "internal error; the node's log says more"}).encode()
-
-

@@ -58,7 +58,6 @@ class Operator:
         return command(request)
 
     def _status(self, _request: Request) -> object:
-        alarms = self._hub.broker.alarms
         return {
             "version": build.described(),
             "python": platform.python_version(),
@@ -67,7 +66,7 @@ class Operator:
             "uptime_s": int(time.monotonic() - self._started),
             "listeners": self._addresses,
             "memory_bytes": memory.resident_bytes(),
-            "alarms": {name: alarms.sources(name) for name in RESOURCES if alarms.is_raised(name)},
+            "alarms": self._raised(),
             **reports.totals(self._hub.broker),
         }
 
@@ -86,7 +85,12 @@ class Operator:
             alarms.raise_for(resource, SOURCE)
         else:
             alarms.clear_for(resource, SOURCE)
-        return {"alarms": {name: alarms.sources(name) for name in RESOURCES if alarms.is_raised(name)}}
+        return {"alarms": self._raised()}
+
+    def _raised(self) -> dict[str, list[str]]:
+        """Who raised which alarm."""
+        alarms = self._hub.broker.alarms
+        return {name: alarms.sources(name) for name in RESOURCES if alarms.is_raised(name)}
 
     def _trace(self, request: Request) -> object:
         vhost = self._found_vhost(_text(request, "vhost", DEFAULT_VHOST))

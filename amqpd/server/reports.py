@@ -92,7 +92,7 @@ def _channel(channel: Channel) -> Row:
         "transactional": channel.publisher.transaction is not None,
         "confirm": channel.publisher.confirms is not None,
         "consumer_count": len(channel.consumers),
-        "messages_unacknowledged": len(channel.deliveries.outstanding()),
+        "messages_unacknowledged": channel.deliveries.count,
         "prefetch_count": channel.prefetch,
         "global_prefetch_count": channel.shared_prefetch,
     }
