@@ -65,10 +65,6 @@ class Registry:
             raise ValueError(f"exchange type {name!r} is registered already")
         self._factories[name] = factory
 
-    def names(self) -> list[str]:
-        """The names of all types, sorted."""
-        return sorted(self._factories)
-
     def check(self, name: str) -> None:
         """Raise ChannelError 406 for a type that does not exist."""
         if name not in self._factories:
