@@ -37,6 +37,8 @@ from amqpd.server.operator import Operator
 
 log = logging.getLogger("amqpd.node")
 
+OPEN_MAX: Final = 10_240  # what macOS gives where its hard limit is "unlimited", which cannot be had (setrlimit(2))
+
 
 def limits_from(settings: Settings) -> Limits:
     """The broker's limits."""
@@ -179,10 +181,13 @@ def config_error_in(group: BaseExceptionGroup[BaseException]) -> ConfigError | N
 def _allow_all_descriptors() -> None:
     """Every connection takes a descriptor, and the usual soft limit of 1024 is there for programs that use select()."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # macOS has a hard limit that cannot be had
-        log.info("at most %d file descriptors", soft)
+    for wanted in (hard, max(soft, OPEN_MAX)):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return
+        except (OSError, ValueError):
+            pass
+    log.info("at most %d file descriptors", soft)
 
 
 def _tune_garbage_collection() -> None:
