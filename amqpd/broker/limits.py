@@ -1,4 +1,4 @@
-"""The limits and choices of a node that its cores obey, as plain numbers. `config` fills them from the settings table.
+"""The limits and choices of a node that its cores obey, as plain numbers. `app` fills them from the settings table.
 
 Defaults are RabbitMQ 4.x's, except where amqpd accepts more (`docs/compatibility.md`).
 """
