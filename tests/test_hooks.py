@@ -14,6 +14,7 @@ from amqpd import hooks
 from amqpd.errors import ConfigError
 from amqpd.testing import open_broker
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "plugins.md"
 MIRROR = '''
     """Routes to the queues whose binding key is the routing key backwards."""
 
@@ -145,8 +146,22 @@ def test_an_entry_point_that_is_no_module_is_refused(plugin, installed):
         hooks.load([])
 
 
+async def test_the_plugin_of_the_manual_works(plugin):
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    async with open_broker(plugins=[plugin("\n".join(blocks))]) as broker:
+        peer = await Peer.connect(broker)
+        for queue in ("one", "two"):
+            await peer.call(m("queue.declare", queue=queue))
+            await peer.call(m("queue.bind", queue=queue, exchange="work", routing_key="k"))
+        for _ in range(4):
+            await peer.send(publish(b"task", "k", "work"))
+        await peer.call(m("basic.qos"))
+        assert [broker.message_count(queue) for queue in ("one", "two")] == [2, 2]
+        await peer.close()
+
+
 def test_every_hook_is_documented_and_called():
-    page = (Path(__file__).resolve().parents[1] / "docs" / "plugins.md").read_text()
+    page = PAGE.read_text()
     for hook in hooks.HOOKS:
         assert re.search(rf"{hook}\(", page)
         assert f"{hook}(" in hooks.__doc__
