@@ -23,5 +23,6 @@ class Limits:
         self.unsent_max = 131_072  # bytes waiting for a client before its consumers pause
         self.unsent_stop = 8_388_608  # bytes waiting for a client before nothing more is read from it
         self.unsent_hard_max = 134_217_728  # bytes waiting for a client before its connection is closed
+        self.dead_letters_max = 1_000_000  # dead letters that wait to be published; more are lost, and logged
         self.route_cache_size = 65_536  # routes remembered by a vhost
         self.connection_max = 0  # open connections of the node; 0: no limit

@@ -9,6 +9,8 @@ reads a clock.
 from __future__ import annotations
 
 import base64
+import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -18,11 +20,23 @@ from amqpd.broker.exchanges.contract import Registry
 from amqpd.broker.exchanges.types import built_in
 from amqpd.broker.limits import Limits
 from amqpd.broker.ports import Catalogue, Owner
-from amqpd.broker.timers import Timers
+from amqpd.broker.timers import Timer, Timers
 from amqpd.broker.vhost import DEFAULT_VHOST, VHost
 
 if TYPE_CHECKING:
     from amqpd.broker.deadletter import DeadLetter
+
+
+LETTERS_A_ROUND: Final = 500
+
+log = logging.getLogger("amqpd.node")
+
+
+class SettleTimer(Timer):
+    """Due when dead letters are left over from a round: the flush after it goes on with them."""
+
+    def fire(self, now_ms: int) -> None:
+        """Nothing: the end of the round that this timer causes settles."""
 
 
 class Broker:
@@ -46,7 +60,9 @@ class Broker:
         self.alarms: Final = Alarms()
         self.events: Final = Events(self)
         self.alarms.observe(self.events.alarms_changed)
-        self.dead_letters: list[DeadLetter] = []
+        self._dead_letters: Final[deque[DeadLetter]] = deque()
+        self._letters_lost = 0
+        self._settling: Final = SettleTimer()
         self.touched: list[Owner] = []
         self.vhosts: Final[dict[str, VHost]] = {}
         self.connections: Final[dict[Owner, None]] = {}  # those that are open, in the order of their opening
@@ -79,15 +95,30 @@ class Broker:
             self.touched = []
             for owner in touched:
                 owner.flush()
-            self.settle()
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """A queue let a message go: it is published at the end of the round."""
+        if len(self._dead_letters) < self.limits.dead_letters_max:
+            self._dead_letters.append(letter)
+            return
+        self._letters_lost += 1
+        if self._letters_lost & (self._letters_lost - 1) == 0:
+            log.error("%d dead letters lost: dead_letters_max (%d) wait", self._letters_lost, len(self._dead_letters))
 
     def settle(self) -> None:
-        """Publish the dead letters that are waiting, and those that they cause in turn."""
-        while self.dead_letters:
-            letters = self.dead_letters
-            self.dead_letters = []
-            for letter in letters:
-                letter.queue.vhost.publish_dead_letter(letter)
+        """Publish the dead letters that wait, and those that they cause in turn: LETTERS_A_ROUND of them.
+
+        One publish can cause any number. The rest is for the next round, which a timer causes at once, so that nobody
+        waits for all of them.
+        """
+        letters = self._dead_letters
+        for _ in range(LETTERS_A_ROUND):
+            if not letters:
+                return
+            letter = letters.popleft()
+            letter.queue.vhost.publish_dead_letter(letter)
+        if letters:
+            self.timers.schedule(self._settling, self.now_ms)
 
     # -- names
 

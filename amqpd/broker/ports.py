@@ -90,6 +90,10 @@ class DeliverySink:
         """Whether `consumer` may be given a message now. After False the sink calls `Queue.wake` when that changes."""
         raise NotImplementedError
 
+    def overflowing(self) -> bool:
+        """Whether so much waits for the client already that what need not be delivered is not."""
+        raise NotImplementedError
+
     def deliver(self, consumer: Consumer, message: Message, position: int, redelivered: bool) -> None:
         """Write a deliver; remember it until it is acknowledged, unless the consumer takes without acknowledging."""
         raise NotImplementedError

@@ -32,7 +32,10 @@ def is_reply_name(name: str) -> bool:
 
 
 class ReplyQueue(Queue):
-    """The name of one reply consumer. Holds nothing: what is published is delivered at once."""
+    """The name of one reply consumer. Holds nothing: what is published is delivered at once.
+
+    To a client that does not read its replies it is never delivered: they are at most once (RabbitMQ).
+    """
 
     volatile = True
 
@@ -48,7 +51,7 @@ class ReplyQueue(Queue):
 
     def publish(self, message: Message) -> bool:
         consumer = self.consumer
-        if consumer is not None:
+        if consumer is not None and not consumer.sink.overflowing():
             consumer.sink.deliver(consumer, message, 0, False)
         return True
 

@@ -152,6 +152,13 @@ _RESOURCES: Final = (
         limit="unsent_hard_max",
     ),
     Setting(
+        "dead_letters_max",
+        Number(1000, 1_000_000_000),
+        1_000_000,
+        "Dead letters that may wait to be published; more are lost, which is logged.",
+        limit="dead_letters_max",
+    ),
+    Setting(
         "route_cache_size",
         Number(1, 10_000_000),
         65_536,

@@ -158,6 +158,10 @@ class Channel(DeliverySink):
             return False
         return True
 
+    def overflowing(self) -> bool:
+        connection = self.connection
+        return len(connection.out) + connection.unsent > self.vhost.broker.limits.unsent_stop
+
     def _outstanding(self) -> int:
         transaction = self.publisher.transaction
         return self.deliveries.count + (transaction.held if transaction is not None else 0)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
 
 
+EXPIRED_AT_ONCE: Final = 1000
+
+
 class ExpiryTimer(Timer):
     """Due when the message at the head expires."""
 
@@ -35,7 +38,8 @@ class ExpiryTimer(Timer):
         self.queue: Final = queue
 
     def fire(self, now_ms: int) -> None:
-        self.queue.expire()
+        if self.queue.expire():
+            self.queue.dispatch()
 
 
 class UnusedTimer(Timer):
@@ -130,24 +134,26 @@ class ClassicQueue(Queue):
 
     # -- time passes
 
-    def expire(self) -> None:
+    def expire(self) -> bool:
         """Let the head go while it is past its time, and see to it that the next one is not missed.
 
         Only the head of the whole queue expires: what is overdue behind it waits for its turn (RabbitMQ: ttl.md).
+        False after EXPIRED_AT_ONCE of them, while the next may be overdue too: the rest goes in a moment.
         """
         if not self.expiring:
-            return
+            return True
         broker = self.vhost.broker
-        while self.ready_messages:
-            level = self._head_level()
-            due_ms = self._deadline(level.peek())
+        for _ in range(EXPIRED_AT_ONCE):
+            due_ms = self._deadline(self._head_level().peek()) if self.ready_messages else -1
             if due_ms < 0:
-                break
+                broker.timers.cancel(self._expiry)
+                return True
             if due_ms > broker.now_ms:
                 broker.timers.schedule(self._expiry, due_ms)
-                return
-            self._dead_letter(self._pop(level), deadletter.EXPIRED)
-        broker.timers.cancel(self._expiry)
+                return True
+            self._dead_letter(self._pop(self._head_level()), deadletter.EXPIRED)
+        broker.timers.schedule(self._expiry, broker.now_ms + 1)
+        return False
 
     def _deadline(self, message: Message) -> int:
         """When `message` expires in this queue (ms), or -1: the lesser of its own and the queue's time to live."""
@@ -168,17 +174,13 @@ class ClassicQueue(Queue):
     # -- messages go
 
     def dispatch(self) -> None:
-        if self.expiring:
-            self.expire()
-        while self.ready_messages:
+        while self.ready_messages and (not self.expiring or self.expire()) and self.ready_messages:
             consumer = self.consumers.take()
             if consumer is None:
                 break
             level = self._head_level()
             message = self._pop(level)
             self._hand_over(consumer, message, level.position, level.redelivered)
-            if self.expiring:
-                self.expire()
 
     def _hand_over(self, consumer: Consumer, message: Message, position: int, redelivered: bool) -> None:
         if not consumer.no_ack:
@@ -187,7 +189,8 @@ class ClassicQueue(Queue):
 
     def fetch(self, keep: bool) -> Fetched | None:
         self.touch()
-        self.expire()
+        while not self.expire():
+            pass
         if not self.ready_messages:
             return None
         level = self._head_level()
@@ -248,7 +251,7 @@ class ClassicQueue(Queue):
         if exchange is not None:
             key = self.settings.dead_letter_routing_key
             letter = deadletter.DeadLetter(self, message, reason, exchange, key, marked)
-            self.vhost.broker.dead_letters.append(letter)
+            self.vhost.broker.dead_letter(letter)
 
     # -- consumers
 
@@ -278,7 +281,6 @@ class ClassicQueue(Queue):
     # -- the whole queue
 
     def purge(self) -> int:
-        self.expire()
         count = self.ready_messages
         for level in self.levels:
             level.clear()
