@@ -110,8 +110,9 @@ def record(message: Message, queue: str, reason: str, wall_ms: int) -> list[Deat
         else:
             rest.append(death)
     if latest is None:
-        hidden = annotations.hidden if annotations is not None else []
-        keys = [key for key in message.keys if key not in hidden]
+        keys = list(message.keys)
+        for key in annotations.hidden if annotations is not None else []:
+            keys.remove(key)  # one for each, from the left, as RabbitMQ subtracts them
         expiration = expiration_of(message.header()) if message.expiration_ms >= 0 else None
         latest = Death(queue, reason, 1, wall_ms // 1000, message.exchange, keys, expiration)
     return [latest, *rest]

@@ -87,7 +87,7 @@ class DeliverySink:
     """Where a consumer's messages go: a channel."""
 
     def accepts(self, consumer: Consumer) -> bool:
-        """Whether `consumer` may be given a message now. After False the sink calls `Queue.wake` when that changes."""
+        """Whether `consumer` may be given a message now. After False the sink wakes it when that changes."""
         raise NotImplementedError
 
     def overflowing(self) -> bool:

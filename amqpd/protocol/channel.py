@@ -237,6 +237,7 @@ class Channel(DeliverySink):
         if consumer.queue is self.reply_queue:
             self.reply_queue = None
         consumer.queue.cancel(consumer)
+        consumer.queue.dispatch()
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         self.consumers.pop(consumer.tag, None)
@@ -246,9 +247,7 @@ class Channel(DeliverySink):
 
     def wake_consumers(self) -> None:
         """Room came back that all consumers of the channel share."""
-        for consumer in list(self.consumers.values()):
-            if not consumer.waiting:
-                consumer.queue.wake(consumer)
+        consuming.wake(list(self.consumers.values()))
 
     def reply_name(self) -> bytes:
         """The name to which replies for this channel go. Raises 406 without a reply consumer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from amqpd.broker import arguments as names
@@ -28,11 +29,10 @@ def basic_qos(channel: Channel, reader: Reader) -> None:
     if size:
         raise not_implemented(f"prefetch_size!=0 ({size})")
     channel.send(methods.BASIC_QOS_OK_PAYLOAD)
-    if shared:
-        channel.shared_prefetch = count
-        channel.wake_consumers()
-    else:
+    if not shared:
         channel.prefetch = count
+    channel.shared_prefetch = count if shared else 0  # a limit per consumer ends the one they share (RabbitMQ)
+    channel.wake_consumers()
 
 
 def basic_consume(channel: Channel, reader: Reader) -> None:
@@ -156,6 +156,7 @@ def acknowledge(channel: Channel, tag: int, multiple: bool) -> None:
         consumer.unacked -= 1
         if not consumer.waiting and channel.shared_prefetch == 0:
             unacked.queue.wake(consumer)
+            unacked.queue.dispatch()
     if channel.shared_prefetch != 0:
         channel.wake_consumers()
 
@@ -227,21 +228,32 @@ def _unknown(tag: int) -> Exception:
 def settle(channel: Channel, how: int, settled: list[Unacked]) -> None:
     """Carry out what was said of deliveries that were taken from the channel."""
     waiting = _hand_back(how, settled)
-    for consumer in waiting:
-        if not consumer.waiting:
-            consumer.queue.wake(consumer)
+    wake(waiting)
     if how == REQUEUE:
-        _dispatch(settled)
+        _dispatch([unacked.queue for unacked in settled])
     if channel.shared_prefetch:
         channel.wake_consumers()
 
 
+def wake(consumers: Iterable[Consumer]) -> None:
+    """Let consumers take messages again: all of them first, so that the one whose turn it is gets the first."""
+    queues: list[Queue] = []
+    for consumer in consumers:
+        if not consumer.waiting:
+            consumer.queue.wake(consumer)
+            queues.append(consumer.queue)
+    _dispatch(queues)
+
+
 def release(doomed: list[Consumer], unacked: list[Unacked]) -> None:
-    """A channel, which accepts nothing more, ends: what it holds returns to the queues and its consumers go."""
-    _hand_back(REQUEUE, unacked)
+    """A channel, which accepts nothing more, ends: its consumers go, then what it holds returns to the queues.
+
+    In this order an auto-delete queue is gone before its messages could return (RabbitMQ).
+    """
     for consumer in doomed:
         consumer.queue.cancel(consumer)
-    _dispatch(unacked)
+    _hand_back(REQUEUE, unacked)
+    _dispatch([consumer.queue for consumer in doomed] + [entry.queue for entry in unacked])
 
 
 def _hand_back(how: int, settled: list[Unacked]) -> dict[Consumer, None]:
@@ -261,9 +273,7 @@ def _hand_back(how: int, settled: list[Unacked]) -> dict[Consumer, None]:
     return consumers
 
 
-def _dispatch(returned: list[Unacked]) -> None:
-    queues: dict[Queue, None] = {}
-    for unacked in returned:
-        queues[unacked.queue] = None
-    for queue in queues:
+def _dispatch(queues: list[Queue]) -> None:
+    """Each of them once."""
+    for queue in dict.fromkeys(queues):
         queue.dispatch()

@@ -347,3 +347,55 @@ def test_a_long_history_is_shown_in_part():
     assert shown == names[::-1][: len(shown)]
     assert 10 < len(shown) < 120
     assert headers["x-first-death-queue"] == "q0"
+
+
+def test_dead_letters_that_multiply_are_published_a_part_at_a_time():
+    """Queues that dead-letter to the fanout that feeds them: nobody waits until all is settled."""
+    client = World().client()
+    client.exchange("f", "fanout")
+    for number in range(7):
+        client.declare(f"q{number}", {"x-max-length": 0, "x-dead-letter-exchange": "f"})
+        client.bind(f"q{number}", "f", "")
+    client >> publish(b"1", exchange="f")
+    assert client.world.broker.timers.next_due_ms() == client.world.broker.now_ms
+    for _ in range(100):
+        client.world.pass_ms(1)
+    assert client.world.broker.timers.next_due_ms() != client.world.broker.now_ms
+    assert client.get("q0") is None
+
+
+def test_a_mass_of_expired_messages_goes_in_parts_and_hides_no_live_one():
+    client = ready()
+    for _ in range(2500):
+        client >> publish(b"late", routing_key="q", expiration="10")
+    client >> publish(b"alive", routing_key="q")
+    client.world.pass_ms(10)
+    assert client.get("q").body == b"alive"
+    for _ in range(10):
+        client.world.pass_ms(1)
+    assert client.call("queue.purge", queue="dead").message_count == 2500
+
+
+def test_an_auto_delete_queue_is_gone_before_its_messages_could_return():
+    """4: with the last consumer the queue goes; what the consumer held is not dead-lettered by a limit."""
+    client = World().client(channels=(1, 2))
+    client.on(2).declare("dead")
+    client.on(2).declare(
+        "q",
+        {"x-max-length": 1, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"},
+        auto_delete=True,
+    )
+    client.consume("q")
+    client.on(2) >> publish(b"1", routing_key="q") >> publish(b"2", routing_key="q")
+    assert client.bodies() == [b"1", b"2"]
+    client.call("channel.close", reply_code=200, reply_text="", class_id=0, method_id=0)
+    assert client.on(2).get("dead") is None
+
+
+def test_each_bcc_key_hides_one_key_of_the_death():
+    """12, 5.3: RabbitMQ subtracts them one for one, from the left."""
+    client = ready()
+    client >> publish(b"1", routing_key="q", headers={"CC": ["a"], "BCC": ["q"]})
+    client >> m("basic.nack", delivery_tag=client.get("q", no_ack=False).delivery_tag)
+    death = dict(client.get("dead").properties["headers"])["x-death"].value[0]
+    assert dict(death.value)["routing-keys"] == Typed("A", [Typed("S", "a"), Typed("S", "q")])

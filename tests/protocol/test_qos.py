@@ -144,11 +144,30 @@ def test_a_global_limit_below_what_is_outstanding_waits_until_it_is_less():
 
 def test_of_both_limits_the_smaller_counts():
     client = holding(6)
-    client.qos(3, shared=True)
     client.qos(2)
+    client.qos(3, shared=True)
     subscribe(client, "q", "a")
     subscribe(client, "q", "b")
     assert counted(client) == {"a": 2, "b": 1}
+
+
+def test_a_limit_per_consumer_ends_the_one_they_share():
+    client = holding(6)
+    client.qos(1, shared=True)
+    subscribe(client, "q", "a")
+    assert counted(client) == {"a": 1}
+    client >> m("basic.qos", prefetch_count=5)
+    assert [event.name for event in client.heard()] == ["basic.qos-ok"] + ["basic.deliver"] * 5
+
+
+def test_of_consumers_that_get_credit_at_once_the_higher_priority_comes_first():
+    client = holding(3)
+    client.qos(1)
+    subscribe(client, "q", "lo")
+    client >> m("basic.consume", queue="q", consumer_tag="hi", arguments={"x-priority": 5})
+    assert sorted(counted(client)) == ["hi", "lo"]
+    client >> m("basic.ack", delivery_tag=2, multiple=True)
+    assert counted(client) == {"hi": 1}
 
 
 def test_global_is_the_channels_own():

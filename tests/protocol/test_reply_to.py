@@ -174,3 +174,21 @@ def test_a_reply_can_be_reached_by_cc_too():
     client, address = asking()
     client >> publish(b"reply", routing_key="requests", headers={"CC": [address]})
     client << deliver(b"reply", routing_key="requests")
+
+
+def test_replies_that_nobody_reads_are_dropped_before_they_fill_the_memory():
+    """One message can be addressed to many reply consumers of one connection by CC."""
+    world = World()
+    client = world.client(channels=tuple(range(1, 22)))
+    client.declare("requests")
+    names = []
+    for number in range(1, 21):
+        channel = client.on(number)
+        channel.consume(PSEUDO, "replies", no_ack=True)
+        channel >> publish(b"", routing_key="requests", reply_to=PSEUDO)
+        names.append(channel.get("requests").properties["reply_to"])
+    body = bytes(1_000_000)
+    client.on(21) >> publish(body, routing_key=names[0], headers={"CC": names[1:]})
+    replies = client.bodies()
+    assert 8 <= len(replies) <= 10
+    assert all(reply == body for reply in replies)

@@ -271,12 +271,9 @@ class ClassicQueue(Queue):
             self.vhost.remove_queue(self)
             return
         self.touch()
-        self.dispatch()
 
     def wake(self, consumer: Consumer) -> None:
         self.consumers.wake(consumer)
-        if self.ready_messages:
-            self.dispatch()
 
     # -- the whole queue
 

@@ -81,11 +81,12 @@ class Queue(Destination):
         raise NotImplementedError
 
     def cancel(self, consumer: Consumer) -> None:
-        """A consumer goes; what it has not acknowledged stays with its channel."""
+        """A consumer goes; what it has not acknowledged stays with its channel. `dispatch` follows: another may be
+        the active one now."""
         raise NotImplementedError
 
     def wake(self, consumer: Consumer) -> None:
-        """A consumer that had refused may accept again."""
+        """A consumer that had refused may accept again. `dispatch` follows once all that may are awake."""
         raise NotImplementedError
 
     def purge(self) -> int:
