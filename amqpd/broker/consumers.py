@@ -52,10 +52,14 @@ class Consumer:
 
 
 class Level:
-    """The consumers of one priority that are waiting, as a ring: `turn` is the index of the next one to be asked."""
+    """The consumers of one priority that are waiting, as a ring: `turn` is the index of the next one to be asked.
+
+    `count` is how many have this priority, waiting or not.
+    """
 
     def __init__(self, priority: int) -> None:
         self.priority: Final = priority
+        self.count = 0
         self.ring: Final[list[Consumer]] = []
         self.turn = 0
 
@@ -65,7 +69,7 @@ class Consumers:
 
     def __init__(self, single_active: bool) -> None:
         self.single_active: Final = single_active
-        self.all: Final[list[Consumer]] = []
+        self.all: Final[dict[Consumer, None]] = {}  # in the order in which they came
         self._levels: Final[list[Level]] = []
 
     def __len__(self) -> int:
@@ -74,24 +78,28 @@ class Consumers:
     @property
     def exclusive(self) -> bool:
         """Whether a consumer holds the queue for itself."""
-        return len(self.all) == 1 and self.all[0].exclusive
+        return len(self.all) == 1 and next(iter(self.all)).exclusive
 
     def add(self, consumer: Consumer) -> None:
         """Take a new consumer in; it waits for messages unless another one is the single active consumer."""
         if self.single_active and self.all:
             consumer.active = False
-        self.all.append(consumer)
+        self.all[consumer] = None
+        self._level(consumer.priority).count += 1
         self.wake(consumer)
 
     def remove(self, consumer: Consumer) -> Consumer | None:
         """Let a consumer go. Returns the one that became the single active consumer by that, if any."""
-        self.all.remove(consumer)
+        del self.all[consumer]
         consumer.cancelled = True
         self._leave_ring(consumer)
-        self._drop_level(consumer.priority)
+        level = self._level(consumer.priority)
+        level.count -= 1
+        if not level.count:
+            self._levels.remove(level)
         if not (self.single_active and consumer.active and self.all):
             return None
-        heir = self.all[0]
+        heir = next(iter(self.all))
         for other in self.all:
             if other.priority > heir.priority:
                 heir = other
@@ -135,11 +143,6 @@ class Consumers:
         created = Level(priority)
         self._levels.insert(at, created)
         return created
-
-    def _drop_level(self, priority: int) -> None:
-        """Forget a priority that no consumer has any more."""
-        if not any(consumer.priority == priority for consumer in self.all):
-            self._levels.remove(self._level(priority))
 
     def _leave_ring(self, consumer: Consumer) -> None:
         if not consumer.waiting:

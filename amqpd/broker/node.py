@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 LETTERS_A_ROUND: Final = 500
+WORK_A_TURN: Final = 10_000  # queues that took a message, bindings that were tried: some milliseconds
 
 log = logging.getLogger("amqpd.node")
 
@@ -62,6 +63,8 @@ class Broker:
         self.alarms.observe(self.events.alarms_changed)
         self._dead_letters: Final[deque[DeadLetter]] = deque()
         self._letters_lost = 0
+        self._acting: Owner | None = None
+        self._work = 0
         self._settling: Final = SettleTimer()
         self.touched: list[Owner] = []
         self.vhosts: Final[dict[str, VHost]] = {}
@@ -84,6 +87,23 @@ class Broker:
         """Let everything happen that is due."""
         self.at(now_ms)
         self.timers.run(self.now_ms)
+
+    # -- turns
+
+    def begin_turn(self, owner: Owner) -> None:
+        """`owner` acts on what it has received."""
+        self._acting = owner
+        self._work = 0
+
+    def end_turn(self) -> None:
+        """It is done."""
+        self._acting = None
+
+    def spend(self, steps: int) -> None:
+        """Count work beyond what every frame costs. Above WORK_A_TURN the acting connection gives others their turn."""
+        self._work += steps
+        if self._work > WORK_A_TURN and self._acting is not None:
+            self._acting.yield_turn()
 
     # -- the end of a round
 

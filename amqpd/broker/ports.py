@@ -28,6 +28,11 @@ class Owner:
         raise NotImplementedError
 
 
+    def yield_turn(self) -> None:
+        """Stop acting on what was received after the current frame, and go on when others have had their turn."""
+        raise NotImplementedError
+
+
 class User:
     """Who is logged in."""
 

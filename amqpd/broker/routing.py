@@ -178,6 +178,7 @@ class Router:
                 return found
         for key in self._keys:
             exchange.index.match(key, self._message, found)
+            self._vhost.broker.spend(exchange.index.steps)
         return found
 
     def _match_queue(self, name: str, found: dict[Destination, None]) -> None:

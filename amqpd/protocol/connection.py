@@ -5,8 +5,8 @@ transport, once at the end of a round. Its states stand in `states`, negotiation
 channel in `channel`.
 
 `paused` stops the walk between two frames: the connection publishes while an alarm is on (`blocked`), waits for a
-definition to be stored (`_withheld`), or does not take the answers to what it asks (`throttled`). What was not parsed
-stays in `_rest`, which is less than a read and a frame.
+definition to be stored (`_withheld`), does not take the answers to what it asks (`throttled`), or has caused so much
+work that it is others' turn (`yielding`). What was not parsed stays in `_rest`, which is less than a read and a frame.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class Connection(Owner):
         self.paused = False
         self.blocked = False
         self.throttled = False
+        self.yielding = False
         self.user: User | None = None
         self.mechanism = ""
         self.vhost: VHost | None = None
@@ -117,6 +118,7 @@ class Connection(Owner):
             data = self._rest + data
         pos = 0
         self._feeding = True
+        self.broker.begin_turn(self)
         if self.state == AWAIT_HEADER:
             pos = handshake.protocol_header(self, data)
         while self.state not in (AWAIT_HEADER, CLOSED) and not self.paused:
@@ -136,9 +138,17 @@ class Connection(Owner):
                 handshake.refuse(self, str(error))
                 break
         self._feeding = False
+        self.broker.end_turn()
         self._rest = data[pos:] if pos < len(data) and self.state < CLOSED else b""
         if self.confirming:
             self._flush_confirms()
+        if self.yielding:
+            self.yielding = False
+            self._go_on()
+
+    def yield_turn(self) -> None:
+        self.yielding = True
+        self.paused = True
 
     def _walk(self, data: bytes, pos: int) -> int:
         """Act on frames from `pos`; returns where the first incomplete one begins."""

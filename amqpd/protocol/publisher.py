@@ -311,6 +311,7 @@ class Publisher:
         for queue in queues:
             if not queue.publish(message):
                 accepted = False
+        self._broker.spend(len(queues))
         if mandatory and not queues:
             self._channel.write_content(
                 methods.basic_return(NO_ROUTE, REPLY_NAMES[NO_ROUTE], message.address[:-1]), message

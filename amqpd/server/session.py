@@ -113,6 +113,7 @@ class Session(Transport):
         try:
             while not self._ended and not self._closing:
                 if self._go_on:
+                    await trio.lowlevel.checkpoint()
                     self._go_on = False
                     self._feed(b"")
                 elif self.connection.paused:

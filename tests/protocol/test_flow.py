@@ -147,3 +147,38 @@ def test_who_does_not_take_answers_is_not_listened_to():
         client.wire.drain()
     names = [event.name for event in client.heard()]
     assert names == ["basic.get-ok", "basic.recover-ok"] * 500 + ["queue.declare-ok"]
+
+
+def crowd(queues, kind="fanout", arguments=None):
+    """A client, and an exchange to which so many queues are bound."""
+    client = World().client()
+    client.exchange("x", kind)
+    for number in range(queues):
+        client.declare(f"q{number}")
+        client.bind(f"q{number}", "x", "", arguments)
+    return client
+
+
+@pytest.mark.parametrize(("kind", "arguments"), [("fanout", None), ("headers", {"x-match": "any", "a": 1})])
+def test_a_read_that_causes_much_work_is_acted_on_a_part_at_a_time(kind, arguments):
+    """Between its frames others have their turn; nothing is lost, and the order stays."""
+    client = crowd(300, kind, arguments)
+    queue = client.connection.vhost.queues["q0"]
+    frames = b"".join(publish(b"%d" % n, exchange="x", headers={"a": 1}).frames(1) for n in range(100))
+    client.wire.connection.feed(frames, client.world.now_ms)
+    part = queue.ready_count()
+    assert 0 < part < 100
+    turns = 1
+    while client.wire.resumed:
+        client.wire.resumed = False
+        client.wire.connection.feed(b"", client.world.now_ms)
+        turns += 1
+    assert 3 <= turns <= 10
+    assert client.drain("q0") == [b"%d" % number for number in range(100)]
+
+
+def test_ordinary_work_is_done_in_one_turn():
+    client = crowd(3)
+    client.feed(b"".join(publish(b"1", exchange="x").frames(1) for _ in range(900)))
+    assert not client.wire.resumed
+    assert client.connection.vhost.queues["q2"].ready_count() == 900

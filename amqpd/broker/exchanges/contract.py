@@ -30,6 +30,7 @@ class ExchangeType:
 
     def __init__(self, arguments: Table) -> None:
         self.arguments = arguments
+        self.steps = 1  # how much work the last match was: patterns tried, nodes visited
 
     def validate(self) -> None:
         """Refuse a declaration whose arguments make no sense. Raises ProtocolError."""

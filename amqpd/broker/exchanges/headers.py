@@ -95,6 +95,7 @@ class Headers(ExchangeType):
         headers: dict[str, Field] = {}
         for name, field in message.headers():
             headers.setdefault(name, field)
+        self.steps = len(self._patterns)
         for binding, pattern in self._patterns.items():
             if binding.destination not in found and pattern.matches(headers):
                 found[binding.destination] = None

@@ -84,7 +84,9 @@ class Topic(ExchangeType):
         count = len(words)
         seen: set[tuple[int, int]] = set()
         todo: list[tuple[Node, int]] = [(self._root, 0)]
+        self.steps = 0
         while todo:
+            self.steps += 1
             node, at = todo.pop()
             if at == count and node.bound is not None:
                 for destination in node.bound.counts:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 EXPIRED_AT_ONCE: Final = 1000
+_SCANNED_A_STEP: Final = 64  # consumers that leaving a ring passes by in the time of one step of work
 
 
 class ExpiryTimer(Timer):
@@ -266,6 +267,7 @@ class ClassicQueue(Queue):
     def cancel(self, consumer: Consumer) -> None:
         if consumer.cancelled:
             return
+        self.vhost.broker.spend(len(self.consumers) // _SCANNED_A_STEP)
         self.consumers.remove(consumer)
         if self.auto_delete and not self.consumers.all:
             self.vhost.remove_queue(self)
