@@ -156,7 +156,10 @@ async def _attached(
 
 def serve(settings: Settings) -> None:
     """Run a node as this process until SIGTERM or SIGINT; a second one ends it at once. Raises ConfigError, OSError."""
-    logs.configure(settings.text("log.level"), settings.text("log.format"), settings.text("log.file"))
+    try:
+        logs.configure(settings.text("log.level"), settings.text("log.format"), settings.text("log.file"))
+    except OSError as error:
+        raise ConfigError(f"log.file: {settings.text('log.file')} cannot be opened: {error.strerror}") from None
     data_dir = DataDir(Path(settings.text("data_dir")))
     try:
         node = Node(settings)
@@ -215,10 +218,12 @@ async def _serve(node: Node, data_dir: DataDir) -> None:
 async def _obey_signals(
     node: Node, everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         task_status.started()
         async for number in signals:
-            if node.stopping.is_set():
+            if number == signal.SIGHUP:
+                log.info("SIGHUP: nothing to do, log files are reopened by themselves")
+            elif node.stopping.is_set():
                 log.warning("second signal: ending at once")
                 everything.cancel()
             else:

@@ -53,6 +53,9 @@ class Kind:
         return str(value)
 
 
+_TEXT_MAX: Final = 255
+
+
 class Text(Kind):
     """Any text; `meaning` describes it."""
 
@@ -64,10 +67,11 @@ class Text(Kind):
 
     @property
     def allowed(self) -> str:
-        return self._meaning if self._required else f"{self._meaning}, or nothing"
+        meaning = f"{self._meaning}, at most {_TEXT_MAX} characters"
+        return meaning if self._required else f"{meaning}, or nothing"
 
     def parse(self, raw: object) -> Value:
-        if not isinstance(raw, str) or (self._required and not raw):
+        if not isinstance(raw, str) or (self._required and not raw) or len(raw) > _TEXT_MAX:
             raise ValueError
         return raw
 
@@ -112,17 +116,20 @@ class Names(Kind):
 
     name = "list"
 
-    def __init__(self, meaning: str) -> None:
+    def __init__(self, meaning: str, *, required: bool = False) -> None:
         self._meaning: Final = meaning
+        self._required: Final = required
 
     @property
     def allowed(self) -> str:
-        return f"a list of {self._meaning}"
+        return f"a list of {self._meaning}" + (", one at least" if self._required else "")
 
     def parse(self, raw: object) -> Value:
         items = [item.strip() for item in raw.split(",")] if isinstance(raw, str) else raw
         if items == [""]:
-            return []
+            items = []
+        if self._required and not items:
+            raise ValueError
         if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
             raise ValueError
         return items

@@ -35,7 +35,7 @@ _BIG: Final = 2**40
 _NODE: Final = (
     Setting(
         "listeners",
-        Names('"HOST:PORT", "[IPV6]:PORT" or "unix:PATH"'),
+        Names('"HOST:PORT", "[IPV6]:PORT" or "unix:PATH"', required=True),
         ["0.0.0.0:5672"],
         "Where clients can connect. Port 0 is any free port; the log says which. On the command line: `--listen`.",
     ),

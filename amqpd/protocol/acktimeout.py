@@ -83,3 +83,4 @@ class AckTimeout(Timer):
             channel.cancel(consumer)
             channel.send(methods.basic_cancel(consumer.tag))
         consuming.settle(channel, REQUEUE, channel.deliveries.take_of(consumer))
+        overdue.queue.dispatch()

@@ -231,13 +231,15 @@ class Channel(DeliverySink):
     # -- consumers
 
     def cancel(self, consumer: Consumer) -> None:
-        """End a consumer on this side's or the client's wish; what it has not acknowledged stays outstanding."""
+        """End a consumer on this side's or the client's wish; what it has not acknowledged stays outstanding.
+
+        The queue's dispatch follows, after the client was told.
+        """
         del self.consumers[consumer.tag]
         notices.consumer_removed(self, consumer)
         if consumer.queue is self.reply_queue:
             self.reply_queue = None
         consumer.queue.cancel(consumer)
-        consumer.queue.dispatch()
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         self.consumers.pop(consumer.tag, None)

@@ -105,6 +105,8 @@ def basic_cancel(channel: Channel, reader: Reader) -> None:
         channel.cancel(consumer)
     if not nowait:
         channel.send(methods.tagged(methods.BASIC_CANCEL_OK, tag))
+    if consumer is not None:
+        consumer.queue.dispatch()
 
 
 def basic_get(channel: Channel, reader: Reader) -> None:

@@ -36,8 +36,12 @@ class DataDir:
                 f"data_dir: {path} is in use by another node (process {holder or 'unknown'}); "
                 "give each node its own with --data-dir"
             ) from None
-        os.ftruncate(self._lock, 0)
-        os.write(self._lock, f"{os.getpid()}\n".encode())
+        try:
+            os.ftruncate(self._lock, 0)
+            os.write(self._lock, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            os.close(self._lock)
+            raise ConfigError(f"data_dir: {path} cannot be written to: {error.strerror}") from None
 
     @property
     def control_path(self) -> Path:

@@ -48,8 +48,10 @@ class TextFormatter(logging.Formatter):
 
 
 def _one_line(text: str) -> str:
-    """What a client sent must not make a log line of its own."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\r", "\\r").replace("\n", "\\n")
+    """What a client sent must not make a log line of its own, nor speak to a terminal: it is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
 
 
 def _quoted(value: object) -> str:

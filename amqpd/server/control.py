@@ -67,7 +67,7 @@ class ControlServer:
             return json.dumps({"ok": True, "result": result}).encode()
         except Refused as refusal:
             return json.dumps({"ok": False, "error": str(refusal)}).encode()
-        except ValueError:
+        except (ValueError, RecursionError):
             return json.dumps({"ok": False, "error": "a request is one line of JSON"}).encode()
         except Exception:
             log.exception("internal error in a command")

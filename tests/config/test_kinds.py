@@ -39,6 +39,9 @@ TAKEN = [
 REFUSED = [
     (Text(), ""),
     (Text(), 5),
+    (Text(), "x" * 256),
+    (Names("names", required=True), ""),
+    (Names("names", required=True), []),
     (Choice("text", "json"), "xml"),
     (Flag(), "maybe"),
     (Flag(), 1),

@@ -44,6 +44,11 @@ def test_text_stays_on_one_line_whatever_a_client_sends():
     line.encode("utf-8")
 
 
+def test_text_says_nothing_to_a_terminal():
+    line = logs.TextFormatter().format(record("%s", ("\x1b]0;title\x07 \x9b \u2028 \x00 grüße",)))
+    assert r"\x1b]0;title\x07 \x9b \u2028 \x00 grüße" in line
+
+
 def test_json():
     entry = json.loads(logs.JsonFormatter().format(record(**FIELDS)))
     assert entry == {

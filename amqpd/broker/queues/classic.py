@@ -175,6 +175,8 @@ class ClassicQueue(Queue):
     # -- messages go
 
     def dispatch(self) -> None:
+        if self.settings.limited:
+            self._shorten()  # what came back may be too much, judged once all of it is here (RabbitMQ)
         while self.ready_messages and (not self.expiring or self.expire()) and self.ready_messages:
             consumer = self.consumers.take()
             if consumer is None:
@@ -240,7 +242,6 @@ class ClassicQueue(Queue):
         self._level_of(message).put_back(unacked.position, message)
         self.ready_messages += 1
         self.ready_bytes += message.size
-        self._shorten()
 
     def reject(self, unacked: Unacked, marked: bool) -> None:
         self.unacked_messages -= 1
