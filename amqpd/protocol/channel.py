@@ -63,6 +63,8 @@ class Channel(DeliverySink):
         self.deliveries: Final = Deliveries()
         self.prefetch = 0
         self.shared_prefetch = 0
+        self.unacked = 0  # what counts against `shared_prefetch`: not settled or, in a transaction, not committed
+        self._gets_counted_to = 0
         self.last_queue = ""
         self.reply_queue: ReplyQueue | None = None
         self.publisher: Final = Publisher(self)
@@ -151,7 +153,7 @@ class Channel(DeliverySink):
             return False
         if consumer.prefetch != 0 and consumer.unacked >= consumer.prefetch:
             return False
-        if self.shared_prefetch != 0 and not consumer.no_ack and self._outstanding() >= self.shared_prefetch:
+        if self.shared_prefetch != 0 and self.unacked >= self.shared_prefetch:
             return False
         if len(connection.out) + connection.unsent > self._unsent_max:
             connection.congested = True
@@ -161,10 +163,6 @@ class Channel(DeliverySink):
     def overflowing(self) -> bool:
         connection = self.connection
         return len(connection.out) + connection.unsent > self.vhost.broker.limits.unsent_stop
-
-    def _outstanding(self) -> int:
-        transaction = self.publisher.transaction
-        return self.deliveries.count + (transaction.held if transaction is not None else 0)
 
     def deliver(self, consumer: Consumer, message: Message, position: int, redelivered: bool) -> None:
         connection = self.connection
@@ -187,6 +185,7 @@ class Channel(DeliverySink):
             write_content(out, content, message.origin, self.number, connection.frame_max)
         if not consumer.no_ack:
             consumer.unacked += 1
+            self.unacked += 1
             self.remember(tag, message, consumer.queue, consumer, position)
         if self.vhost.tracing:
             self.trace(consumer.queue, message, redelivered)
@@ -208,6 +207,24 @@ class Channel(DeliverySink):
         tag = self._next_tag
         self._next_tag = tag + 1
         return tag
+
+    def share_prefetch(self, count: int) -> None:
+        """Limit the channel as a whole; 0 is no limit. What basic.get brought counts if it is outstanding now."""
+        self.shared_prefetch = count
+        if count:
+            for unacked in self.deliveries.outstanding():
+                if unacked.consumer is None and unacked.tag > self._gets_counted_to:
+                    self.unacked += 1
+            self._gets_counted_to = self._next_tag - 1
+
+    def settled(self, unacked: Unacked) -> None:
+        """A delivery of this channel was settled for good: it counts no more."""
+        consumer = unacked.consumer
+        if consumer is not None:
+            consumer.unacked -= 1
+            self.unacked -= 1
+        elif unacked.tag <= self._gets_counted_to:
+            self.unacked -= 1
 
     def remember(self, tag: int, message: Message, queue: Queue, consumer: Consumer | None, position: int) -> None:
         """A delivery that is to be acknowledged."""
@@ -291,5 +308,5 @@ class Channel(DeliverySink):
         for consumer in doomed:
             notices.consumer_removed(self, consumer)
         self.consumers.clear()
-        consuming.release(doomed, unacked)
+        consuming.release(self, doomed, unacked)
         notices.channel_closed(self)

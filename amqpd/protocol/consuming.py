@@ -31,7 +31,7 @@ def basic_qos(channel: Channel, reader: Reader) -> None:
     channel.send(methods.BASIC_QOS_OK_PAYLOAD)
     if not shared:
         channel.prefetch = count
-    channel.shared_prefetch = count if shared else 0  # a limit per consumer ends the one they share (RabbitMQ)
+    channel.share_prefetch(count if shared else 0)  # a limit per consumer ends the one they share (RabbitMQ)
     channel.wake_consumers()
 
 
@@ -153,12 +153,11 @@ def acknowledge(channel: Channel, tag: int, multiple: bool) -> None:
     if unacked is None:
         raise _unknown(tag)
     unacked.queue.acknowledge(unacked)
+    channel.settled(unacked)
     consumer = unacked.consumer
-    if consumer is not None:
-        consumer.unacked -= 1
-        if not consumer.waiting and channel.shared_prefetch == 0:
-            unacked.queue.wake(consumer)
-            unacked.queue.dispatch()
+    if consumer is not None and not consumer.waiting and channel.shared_prefetch == 0:
+        unacked.queue.wake(consumer)
+        unacked.queue.dispatch()
     if channel.shared_prefetch != 0:
         channel.wake_consumers()
 
@@ -229,7 +228,7 @@ def _unknown(tag: int) -> Exception:
 
 def settle(channel: Channel, how: int, settled: list[Unacked]) -> None:
     """Carry out what was said of deliveries that were taken from the channel."""
-    waiting = _hand_back(how, settled)
+    waiting = _hand_back(channel, how, settled)
     wake(waiting)
     if how == REQUEUE:
         _dispatch([unacked.queue for unacked in settled])
@@ -247,18 +246,18 @@ def wake(consumers: Iterable[Consumer]) -> None:
     _dispatch(queues)
 
 
-def release(doomed: list[Consumer], unacked: list[Unacked]) -> None:
+def release(channel: Channel, doomed: list[Consumer], unacked: list[Unacked]) -> None:
     """A channel, which accepts nothing more, ends: its consumers go, then what it holds returns to the queues.
 
     In this order an auto-delete queue is gone before its messages could return (RabbitMQ).
     """
     for consumer in doomed:
         consumer.queue.cancel(consumer)
-    _hand_back(REQUEUE, unacked)
+    _hand_back(channel, REQUEUE, unacked)
     _dispatch([consumer.queue for consumer in doomed] + [entry.queue for entry in unacked])
 
 
-def _hand_back(how: int, settled: list[Unacked]) -> dict[Consumer, None]:
+def _hand_back(channel: Channel, how: int, settled: list[Unacked]) -> dict[Consumer, None]:
     """Tell the queues; returns the consumers that have credit again."""
     consumers: dict[Consumer, None] = {}
     for unacked in settled:
@@ -268,10 +267,9 @@ def _hand_back(how: int, settled: list[Unacked]) -> dict[Consumer, None]:
             unacked.queue.requeue(unacked)
         else:
             unacked.queue.reject(unacked, how == DISCARD)
-        consumer = unacked.consumer
-        if consumer is not None:
-            consumer.unacked -= 1
-            consumers[consumer] = None
+        channel.settled(unacked)
+        if unacked.consumer is not None:
+            consumers[unacked.consumer] = None
     return consumers
 
 

@@ -42,7 +42,6 @@ class Transaction:
     def __init__(self) -> None:
         self.published: list[Published] = []
         self.settlements: list[Settlement] = []
-        self.held = 0  # deliveries whose settlement waits: they still count against the channel's prefetch
 
     def publish(self, queues: list[Queue], message: Message, mandatory: bool) -> None:
         """Remember a publish."""
@@ -51,7 +50,6 @@ class Transaction:
     def settle(self, how: int, unacked: list[Unacked]) -> None:
         """Remember an acknowledgement."""
         self.settlements.append(Settlement(how, unacked))
-        self.held += len(unacked)
 
     def take_published(self) -> list[Published]:
         """Forget the publishes; returns them."""
@@ -63,7 +61,6 @@ class Transaction:
         """Forget the acknowledgements; returns them."""
         settlements = self.settlements
         self.settlements = []
-        self.held = 0
         return settlements
 
     def take_unsettled(self) -> list[Unacked]:

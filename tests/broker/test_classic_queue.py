@@ -552,3 +552,13 @@ def test_a_thousand_messages_and_requeues_keep_their_order():
     tags = [client.get("q", no_ack=False).delivery_tag for _ in range(2000)]
     client >> m("basic.nack", delivery_tag=tags[-1], multiple=True, requeue=True)
     assert client.drain() == [b"%d" % number for number in range(3000)]
+
+
+@pytest.mark.parametrize(("argument", "order"), [(None, [1, 2, 3, 4]), (0, [2, 4, 1, 3]), (1, [2, 4, 1, 3])])
+def test_the_argument_makes_two_levels_at_least(argument, order):
+    """9.2: with x-max-priority 0 RabbitMQ still tells 0 from more."""
+    client = World().client()
+    client.declare("q", {} if argument is None else {"x-max-priority": argument})
+    for number, priority in enumerate((0, 3, 0, 9), 1):
+        client >> publish(b"%d" % number, routing_key="q", priority=priority)
+    assert client.drain("q") == [b"%d" % number for number in order]

@@ -81,11 +81,9 @@ def test_a_limit_is_for_consumers_to_come():
 
 def test_no_ack_consumers_have_no_limit():
     client = holding(6)
-    client.get("q", no_ack=False)
     client.qos(1)
-    client.qos(1, shared=True)
     client.consume("q", no_ack=True)
-    assert len(client.bodies()) == 5
+    assert len(client.bodies()) == 6
 
 
 def test_get_is_never_limited():
@@ -107,8 +105,8 @@ def test_global_is_one_limit_for_the_channel():
     assert sum(counted(client).values()) == 3
 
 
-def test_what_was_got_counts_against_the_global_limit():
-    """7.1"""
+def test_what_was_got_before_counts_against_the_global_limit():
+    """7.1: what is outstanding when the limit is set."""
     client = holding(5)
     client.get("q", no_ack=False)
     client.qos(2, shared=True)
@@ -116,6 +114,24 @@ def test_what_was_got_counts_against_the_global_limit():
     assert client.bodies() == [b"2"]
     client >> m("basic.ack", delivery_tag=1)
     assert client.bodies() == [b"3"]
+
+
+def test_what_is_got_later_does_not_count():
+    client = holding(5)
+    client.qos(2, shared=True)
+    client.get("q", no_ack=False)
+    client.consume("q")
+    assert client.bodies() == [b"2", b"3"]
+
+
+def test_the_shared_limit_holds_back_who_takes_without_acknowledging_too():
+    client = holding(2, "q", "r")
+    client.qos(1, shared=True)
+    subscribe(client, "q", "a")
+    client >> m("basic.consume", queue="r", consumer_tag="b", no_ack=True)
+    assert counted(client) == {"a": 1}
+    client >> m("basic.ack", delivery_tag=1)
+    assert counted(client) == {"a": 1}
 
 
 def test_the_global_limit_may_be_raised_and_lifted_at_any_time():

@@ -64,12 +64,12 @@ class ClassicQueue(Queue):
         settings = Settings(arguments)
         self.settings: Final = settings
         self.consumers: Final = Consumers(settings.single_active_consumer)
-        self.levels: Final = [ReadyList() for _ in range(settings.max_priority + 1)]
+        self.levels: Final = [ReadyList() for _ in range(settings.levels)]
         self.ready: Final = self.levels[0]  # the only level of a queue without priorities
         self.ready_messages = 0
         self.ready_bytes = 0
         self.unacked_messages = 0
-        self.plain: Final = not settings.limited and settings.message_ttl_ms < 0 and settings.max_priority == 0
+        self.plain: Final = not settings.limited and settings.message_ttl_ms < 0 and settings.levels == 1
         self.expiring = settings.message_ttl_ms >= 0
         self.ack_timeout_ms = settings.consumer_timeout_ms
         self._expiry: Final = ExpiryTimer(self)

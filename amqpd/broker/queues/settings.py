@@ -21,9 +21,14 @@ class Settings:
         self.overflow = names.text(arguments, names.OVERFLOW) or "drop-head"
         self.dead_letter_exchange = names.text(arguments, names.DEAD_LETTER_EXCHANGE)
         self.dead_letter_routing_key = names.text(arguments, names.DEAD_LETTER_ROUTING_KEY)
-        self.max_priority = names.integer(arguments, names.MAX_PRIORITY_ARGUMENT, 0)
+        self.max_priority = names.integer(arguments, names.MAX_PRIORITY_ARGUMENT, UNLIMITED)
         self.single_active_consumer = names.flag(arguments, names.SINGLE_ACTIVE_CONSUMER)
         self.consumer_timeout_ms = names.integer(arguments, names.CONSUMER_TIMEOUT, UNLIMITED)
+
+    @property
+    def levels(self) -> int:
+        """How many levels of priority there are: 1 without the argument, and never 1 with it (RabbitMQ)."""
+        return max(1, self.max_priority) + 1 if self.max_priority >= 0 else 1
 
     @property
     def limited(self) -> bool:
