@@ -157,9 +157,17 @@ async def _attached(
 def serve(settings: Settings) -> None:
     """Run a node as this process until SIGTERM or SIGINT; a second one ends it at once. Raises ConfigError, OSError."""
     try:
-        logs.configure(settings.text("log.level"), settings.text("log.format"), settings.text("log.file"))
+        handler = logs.configure(settings.text("log.level"), settings.text("log.format"), settings.text("log.file"))
     except OSError as error:
         raise ConfigError(f"log.file: {settings.text('log.file')} cannot be opened: {error.strerror}") from None
+    try:
+        _run(settings)
+        log.info("stopped")
+    finally:
+        handler.close()
+
+
+def _run(settings: Settings) -> None:
     data_dir = DataDir(Path(settings.text("data_dir")))
     try:
         node = Node(settings)
@@ -170,7 +178,6 @@ def serve(settings: Settings) -> None:
         raise config_error_in(group) or group from None
     finally:
         data_dir.close()
-    log.info("stopped")
 
 
 def config_error_in(group: BaseExceptionGroup[BaseException]) -> ConfigError | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import logging.handlers
+import queue
 import sys
+import threading
 import time
 from collections import deque
-from typing import Final
+from typing import Final, TextIO
 
 import trio
 
@@ -23,6 +25,8 @@ from amqpd.wire import tables
 
 FIELDS: Final = ("connection", "channel", "vhost", "user")
 WAITING_MAX: Final = 1000  # records waiting to be published to the log exchange; more are dropped
+LINES_MAX: Final = 10_000  # lines waiting to be written to standard error
+CLOSE_TIMEOUT_S: Final = 2.0
 
 ROOT: Final = "amqpd"
 
@@ -80,9 +84,50 @@ def formatter(form: str) -> logging.Formatter:
     return JsonFormatter() if form == "json" else TextFormatter()
 
 
+class StreamThread(logging.Handler):
+    """Writes lines to a stream in a thread of its own: whoever reads the stream and stops must not stop the node.
+
+    LINES_MAX lines wait; more are dropped, and their number is written once there is room again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream: Final = stream
+        self._lines: Final[queue.Queue[str | None]] = queue.Queue(LINES_MAX)
+        self._dropped = 0
+        self._thread: Final = threading.Thread(target=self._write, name="amqpd log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if self._dropped:
+                self._lines.put_nowait(f"{self._dropped} log lines were dropped: nobody read them in time")
+                self._dropped = 0
+            self._lines.put_nowait(self.format(record))
+        except queue.Full:
+            self._dropped += 1
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):  # nobody is there to read, or the stream is closed
+                continue
+
+    def close(self) -> None:
+        """Wait until what was logged is written, but no longer than CLOSE_TIMEOUT_S."""
+        try:
+            self._lines.put(None, timeout=CLOSE_TIMEOUT_S)
+            self._thread.join(CLOSE_TIMEOUT_S)
+        except queue.Full:
+            pass
+        super().close()
+
+
 def configure(level: str, form: str, file: str) -> logging.Handler:
-    """Send amqpd's records to `file`, or to standard error; returns the handler. Raises OSError."""
-    handler = logging.handlers.WatchedFileHandler(file) if file else logging.StreamHandler(sys.stderr)
+    """Send amqpd's records to `file`, or to standard error; returns the handler, to be closed. Raises OSError."""
+    handler = logging.handlers.WatchedFileHandler(file) if file else StreamThread(sys.stderr)
     handler.setFormatter(formatter(form))
     root = logging.getLogger(ROOT)
     root.setLevel(level.upper())

@@ -104,9 +104,41 @@ def test_the_log_goes_to_a_file_that_may_be_moved_away(root, tmp_path):
 
 
 def test_the_log_goes_to_standard_error_otherwise(root, capsys):
-    logs.configure("info", "text", "")
+    handler = logs.configure("info", "text", "")
     logging.getLogger("amqpd.test").info("here")
+    handler.close()
     assert capsys.readouterr().err.endswith("INFO amqpd.test: here\n")
+
+
+class Stuck:
+    """A stream whose reader has stopped, until it is told to go on."""
+
+    def __init__(self):
+        self.go_on = threading.Event()
+        self.lines = []
+
+    def write(self, line):
+        self.go_on.wait()
+        self.lines.append(line)
+
+    def flush(self):
+        pass
+
+
+def test_a_reader_that_stops_stops_nobody_and_is_told_what_it_missed():
+    stuck = Stuck()
+    handler = logs.StreamThread(stuck)
+    for number in range(logs.LINES_MAX + 100):
+        handler.emit(record(str(number), ()))
+    stuck.go_on.set()
+    while not handler._lines.empty():
+        pass
+    handler.emit(record("again", ()))
+    handler.close()
+    assert stuck.lines[0] == "0\n"
+    assert stuck.lines[-1] == "again\n"
+    missed = logs.LINES_MAX + 100 - (len(stuck.lines) - 2)
+    assert stuck.lines[-2] == f"{missed} log lines were dropped: nobody read them in time\n"
 
 
 # -- the log exchange
