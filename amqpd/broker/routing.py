@@ -76,6 +76,8 @@ class Exchange(Destination):
         super().__init__(vhost, name, durable, auto_delete, arguments)
         self.type_name: Final = type_name
         self.index: Final = index
+        # Looked up by name: compiled code does not see what an interpreted subclass sets on its class.
+        self.keyed: Final = bool(getattr(index, "keyed"))  # noqa: B009
         self.internal: Final = internal
         self.alternate: Final = alternate
         self.outgoing: Final[dict[Binding, None]] = {}
@@ -172,7 +174,7 @@ class Router:
             for key in self._keys:
                 self._match_queue(key, found)
             return found
-        if not exchange.index.keyed:
+        if not exchange.keyed:
             self.keyed = False
             if self._message is None:
                 return found
