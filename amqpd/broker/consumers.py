@@ -88,8 +88,8 @@ class Consumers:
         self._level(consumer.priority).count += 1
         self.wake(consumer)
 
-    def remove(self, consumer: Consumer) -> Consumer | None:
-        """Let a consumer go. Returns the one that became the single active consumer by that, if any."""
+    def remove(self, consumer: Consumer) -> None:
+        """Let a consumer go. After the single active one another becomes active."""
         del self.all[consumer]
         consumer.cancelled = True
         self._leave_ring(consumer)
@@ -98,14 +98,13 @@ class Consumers:
         if not level.count:
             self._levels.remove(level)
         if not (self.single_active and consumer.active and self.all):
-            return None
+            return
         heir = next(iter(self.all))
         for other in self.all:
             if other.priority > heir.priority:
                 heir = other
         heir.active = True
         self.wake(heir)
-        return heir
 
     def wake(self, consumer: Consumer) -> None:
         """Put a consumer back in its ring, behind the others."""

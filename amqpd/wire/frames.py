@@ -54,9 +54,7 @@ def write_content(out: BytesWriter, content: bytes, origin: int, channel: int, f
     """
     size = len(content)
     if size > frame_max and not _fits(content, frame_max):
-        header_end = header_size(content)
-        header = content[7 : header_end - 1]
-        out.write(build_content(channel, header, body_of(content), frame_max))
+        out.write(build_content(channel, header_of(content), body_of(content), frame_max))
         return
     if channel == origin:
         out.write(content)

@@ -145,14 +145,15 @@ class ClassicQueue(Queue):
             return True
         broker = self.vhost.broker
         for _ in range(EXPIRED_AT_ONCE):
-            due_ms = self._deadline(self._head_level().peek()) if self.ready_messages else -1
+            level = self._head_level()
+            due_ms = self._deadline(level.peek()) if self.ready_messages else -1
             if due_ms < 0:
                 broker.timers.cancel(self._expiry)
                 return True
             if due_ms > broker.now_ms:
                 broker.timers.schedule(self._expiry, due_ms)
                 return True
-            self._dead_letter(self._pop(self._head_level()), deadletter.EXPIRED)
+            self._dead_letter(self._pop(level), deadletter.EXPIRED)
         broker.timers.schedule(self._expiry, broker.now_ms + 1)
         return False
 
@@ -206,7 +207,7 @@ class ClassicQueue(Queue):
         return Fetched(message, position, redelivered, self.ready_messages)
 
     def _head_level(self) -> ReadyList:
-        """The highest priority that has a message; something is ready."""
+        """The highest priority that has a message, or the lowest where nothing is ready."""
         if len(self.levels) == 1:
             return self.ready
         for level in reversed(self.levels):
