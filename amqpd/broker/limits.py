@@ -26,3 +26,8 @@ class Limits:
         self.dead_letters_max = 1_000_000  # dead letters that wait to be published; more are lost, and logged
         self.route_cache_size = 65_536  # routes remembered by a vhost
         self.connection_max = 0  # open connections of the node; 0: no limit
+        self.channel_max_per_node = 0  # open channels of the node; 0: no limit
+        self.vhost_max = 0  # 0: no limit
+        self.cluster_queue_limit = 0  # queues of the node; 0: no limit
+        self.cluster_exchange_limit = 0  # exchanges of the node; 0: no limit
+        self.cluster_binding_limit = 0  # bindings of the node; 0: no limit

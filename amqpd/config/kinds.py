@@ -6,6 +6,7 @@ form where that differs. `parse` raises ValueError; `allowed` says what it takes
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Final
 
@@ -25,6 +26,8 @@ _TIMES_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_0
 _QUANTITY: Final = re.compile(r"(\d+)\s*([a-zA-Z]*)")
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
+
+ENDPOINT: Final = r"(\[[^\[\]]+\]|[^\[\]:]*):\d{1,5}"  # HOST:PORT, where an IPv6 address stands in brackets
 
 
 class Kind:
@@ -111,14 +114,33 @@ class Flag(Kind):
         raise ValueError
 
 
+class Regexp(Text):
+    """A regular expression."""
+
+    name = "regular expression"
+
+    def __init__(self, *, required: bool = True) -> None:
+        super().__init__("a regular expression", required=required)
+
+    def parse(self, raw: object) -> Value:
+        value = super().parse(raw)
+        assert isinstance(value, str)
+        try:
+            re.compile(value)
+        except (re.error, OverflowError, RecursionError):
+            raise ValueError from None
+        return value
+
+
 class Names(Kind):
-    """A list of texts; as text they stand between commas."""
+    """A list of texts; as text they stand between commas. `item` is a regular expression that each of them matches."""
 
     name = "list"
 
-    def __init__(self, meaning: str, *, required: bool = False) -> None:
+    def __init__(self, meaning: str, *, required: bool = False, item: str = ".+") -> None:
         self._meaning: Final = meaning
         self._required: Final = required
+        self._item: Final = re.compile(item)
 
     @property
     def allowed(self) -> str:
@@ -128,11 +150,45 @@ class Names(Kind):
         items = [item.strip() for item in raw.split(",")] if isinstance(raw, str) else raw
         if items == [""]:
             items = []
-        if self._required and not items:
+        if not isinstance(items, list) or (self._required and not items):
             raise ValueError
-        if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
+        return [self._checked(item) for item in items]
+
+    def _checked(self, item: object) -> str:
+        if not isinstance(item, str) or self._item.fullmatch(item) is None:
             raise ValueError
-        return items
+        return item
+
+
+class Words(Names):
+    """A list of some of a few words, each once."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__("one or more of " + ", ".join(words), required=True)
+        self._words: Final = words
+
+    def parse(self, raw: object) -> Value:
+        value = super().parse(raw)
+        assert isinstance(value, list)
+        if len(set(value)) < len(value):
+            raise ValueError
+        return value
+
+    def _checked(self, item: object) -> str:
+        for word in self._words:
+            if isinstance(item, str) and item.lower() == word.lower():
+                return word
+        raise ValueError
+
+
+class Networks(Names):
+    """A list of networks; an address alone is a network of one."""
+
+    def __init__(self) -> None:
+        super().__init__('addresses and networks, as "192.0.2.7", "10.0.0.0/8" or "fd00::/8"')
+
+    def _checked(self, item: object) -> str:
+        return str(ipaddress.ip_network(super()._checked(item), strict=False))
 
 
 class Number(Kind):

@@ -133,3 +133,30 @@ def _check_together(settings: Settings) -> None:
             raise ConfigError(
                 f"{lower} ({settings.number(lower)}) is greater than {higher} ({settings.number(higher)})"
             )
+    _check_logins(settings)
+    _check_tls(settings)
+
+
+def _check_logins(settings: Settings) -> None:
+    anonymous = "ANONYMOUS" in settings.names("auth_mechanisms")
+    if anonymous and not settings.text("anonymous_login_user"):
+        raise ConfigError("auth_mechanisms has ANONYMOUS: set anonymous_login_user, which says who such a client is")
+    if settings.text("anonymous_login_user") and not anonymous:
+        raise ConfigError("anonymous_login_user is set: add ANONYMOUS to auth_mechanisms, or set it to nothing")
+    rule = settings.text("credential_validator.validation_backend")
+    if rule == "password_regexp" and not settings.text("credential_validator.regexp"):
+        raise ConfigError(
+            "credential_validator.validation_backend is password_regexp: set credential_validator.regexp as well"
+        )
+
+
+def _check_tls(settings: Settings) -> None:
+    options = {name: settings.text(f"ssl_options.{name}") for name in ("certfile", "keyfile", "cacertfile", "verify")}
+    if settings.names("tls_listeners") and not options["certfile"]:
+        raise ConfigError("tls_listeners need a certificate: set ssl_options.certfile")
+    if options["keyfile"] and not options["certfile"]:
+        raise ConfigError("ssl_options.keyfile is set: set ssl_options.certfile, its certificate")
+    if options["verify"] == "verify_peer" and not options["cacertfile"]:
+        raise ConfigError("ssl_options.verify is verify_peer: set ssl_options.cacertfile, the authorities to believe")
+    if settings.flag("ssl_options.fail_if_no_peer_cert") and options["verify"] != "verify_peer":
+        raise ConfigError("ssl_options.fail_if_no_peer_cert is true: set ssl_options.verify to verify_peer")

@@ -6,28 +6,13 @@ setting fills. After a change: `python -m amqpd.config.reference`, which writes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from amqpd.config.kinds import Choice, Duration, Flag, Kind, Mode, Names, Number, Size, Text, Value, Watermark
+from amqpd.config.access import ACCESS, DEFINITIONS, FIRST_USER, TLS
+from amqpd.config.kinds import ENDPOINT, Choice, Duration, Flag, Mode, Names, Number, Size, Text, Watermark
+from amqpd.config.setting import Setting
 
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One row. `doc` is a sentence or two for the manual; `secret` values are never shown."""
-
-    name: str
-    kind: Kind
-    default: Value
-    doc: str
-    limit: str = ""
-    secret: bool = False
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that sets it."""
-        return "AMQPD_" + self.name.replace(".", "_").upper()
-
+__all__ = ["GROUPS", "SETTINGS", "Setting"]
 
 _UINT31: Final = 2**31 - 1
 _BIG: Final = 2**40
@@ -35,7 +20,7 @@ _BIG: Final = 2**40
 _NODE: Final = (
     Setting(
         "listeners",
-        Names('"HOST:PORT", "[IPV6]:PORT" or "unix:PATH"', required=True),
+        Names('"HOST:PORT", "[IPV6]:PORT" or "unix:PATH"', required=True, item=rf"{ENDPOINT}|unix:.+"),
         ["0.0.0.0:5672"],
         "Where clients can connect. Port 0 is any free port; the log says which. On the command line: `--listen`.",
     ),
@@ -69,11 +54,26 @@ _NODE: Final = (
         Duration(0, 3_600_000, "ms"),
         10_000,
         "How long a stopping node waits for its clients to agree to the end of their connections.",
+        reloadable=True,
+    ),
+    Setting(
+        "config_watch",
+        Duration(0, 86_400_000, "ms", zero="off"),
+        5000,
+        "How often the configuration's file, and the certificates it names, are looked at for changes; a change is "
+        "obeyed as after SIGHUP.",
+        reloadable=True,
     ),
 )
 
 _LOG: Final = (
-    Setting("log.level", Choice("debug", "info", "warning", "error", "critical"), "info", "The least that is logged."),
+    Setting(
+        "log.level",
+        Choice("debug", "info", "warning", "error", "critical"),
+        "info",
+        "The least that is logged.",
+        reloadable=True,
+    ),
     Setting("log.format", Choice("text", "json"), "text", "Lines for people, or one JSON object a line."),
     Setting(
         "log.file",
@@ -97,17 +97,6 @@ _LOG: Final = (
     ),
 )
 
-_USERS: Final = (
-    Setting("default_user", Text("a name"), "guest", "The user that exists when a node starts."),
-    Setting("default_pass", Text("a password"), "guest", "That user's password.", secret=True),
-    Setting(
-        "loopback_users",
-        Names("user names"),
-        ["guest"],
-        "Users who can connect from the node's own machine only.",
-    ),
-)
-
 _RESOURCES: Final = (
     Setting(
         "vm_memory_high_watermark",
@@ -115,19 +104,14 @@ _RESOURCES: Final = (
         0.6,
         "How much memory the process may use before connections that publish are blocked. A share refers to the "
         "container's limit where there is one, else to the machine's memory. They go on below 95 % of the watermark.",
-    ),
-    Setting(
-        "connection_max",
-        Number(0, _UINT31, zero="no limit"),
-        0,
-        "Open connections of the node.",
-        limit="connection_max",
+        reloadable=True,
     ),
     Setting(
         "handshake_max",
         Number(0, _UINT31, zero="no limit"),
         0,
         "Connections that are not open, because they have just come, or are going. A socket beyond that is closed.",
+        reloadable=True,
     ),
     Setting(
         "unsent_bytes_max",
@@ -135,6 +119,7 @@ _RESOURCES: Final = (
         131_072,
         "Bytes that may wait for a client before its consumers pause.",
         limit="unsent_max",
+        reloadable=True,
     ),
     Setting(
         "unsent_bytes_stop",
@@ -143,6 +128,7 @@ _RESOURCES: Final = (
         "Bytes that may wait for a client before nothing more is read from it: a client that asks and never takes the "
         "answers.",
         limit="unsent_stop",
+        reloadable=True,
     ),
     Setting(
         "unsent_bytes_hard_max",
@@ -150,6 +136,7 @@ _RESOURCES: Final = (
         134_217_728,
         "Bytes that may wait for a client before its connection is closed.",
         limit="unsent_hard_max",
+        reloadable=True,
     ),
     Setting(
         "dead_letters_max",
@@ -157,6 +144,7 @@ _RESOURCES: Final = (
         1_000_000,
         "Dead letters that may wait to be published; more are lost, which is logged.",
         limit="dead_letters_max",
+        reloadable=True,
     ),
     Setting(
         "route_cache_size",
@@ -164,6 +152,66 @@ _RESOURCES: Final = (
         65_536,
         "Routes that a virtual host remembers, one for each pair of exchange and routing key.",
         limit="route_cache_size",
+        reloadable=True,
+    ),
+)
+
+_LIMITS: Final = (
+    Setting(
+        "connection_max",
+        Number(0, _UINT31, zero="no limit"),
+        0,
+        "Open connections of the node.",
+        limit="connection_max",
+        reloadable=True,
+    ),
+    Setting(
+        "channel_max_per_node",
+        Number(0, _UINT31, zero="no limit"),
+        0,
+        "Open channels of the node.",
+        limit="channel_max_per_node",
+        reloadable=True,
+    ),
+    Setting(
+        "consumer_max_per_channel",
+        Number(0, _UINT31, zero="no limit"),
+        0,
+        "Consumers of a channel.",
+        limit="consumers_per_channel",
+        reloadable=True,
+    ),
+    Setting(
+        "vhost_max",
+        Number(0, _UINT31, zero="no limit"),
+        0,
+        "Virtual hosts.",
+        limit="vhost_max",
+        reloadable=True,
+    ),
+    Setting(
+        "cluster_queue_limit",
+        Number(0, _UINT31, zero="no limit"),
+        0,
+        "Queues in all virtual hosts together.",
+        limit="cluster_queue_limit",
+        reloadable=True,
+    ),
+    Setting(
+        "cluster_exchange_limit",
+        Number(0, _UINT31, zero="no limit"),
+        0,
+        "Exchanges in all virtual hosts together.",
+        limit="cluster_exchange_limit",
+        reloadable=True,
+    ),
+    Setting(
+        "cluster_binding_limit",
+        Number(0, _UINT31, zero="no limit"),
+        0,
+        "Bindings in all virtual hosts together, without those to the default exchange.",
+        limit="cluster_binding_limit",
+        reloadable=True,
     ),
 )
 
@@ -174,6 +222,7 @@ _PROTOCOL: Final = (
         60,
         "The heartbeat interval offered to clients.",
         limit="heartbeat_s",
+        reloadable=True,
     ),
     Setting(
         "handshake_timeout",
@@ -181,15 +230,31 @@ _PROTOCOL: Final = (
         10_000,
         "How long a client may take to open its connection.",
         limit="handshake_timeout_ms",
+        reloadable=True,
     ),
-    Setting("channel_max", Number(1, 65_535), 2047, "Channels that a connection may open.", limit="channel_max"),
-    Setting("frame_max", Size(4096, _UINT31), 131_072, "The largest frame, as offered to clients.", limit="frame_max"),
+    Setting(
+        "channel_max",
+        Number(1, 65_535),
+        2047,
+        "Channels that a connection may open.",
+        limit="channel_max",
+        reloadable=True,
+    ),
+    Setting(
+        "frame_max",
+        Size(4096, _UINT31),
+        131_072,
+        "The largest frame, as offered to clients.",
+        limit="frame_max",
+        reloadable=True,
+    ),
     Setting(
         "frame_min",
         Size(4096, 131_072),
         4096,
         "The smallest `frame_max` that a client may ask for. RabbitMQ refuses less than 8192.",
         limit="frame_min",
+        reloadable=True,
     ),
     Setting(
         "initial_frame_max",
@@ -197,6 +262,7 @@ _PROTOCOL: Final = (
         8192,
         "The largest frame before the client has agreed to `frame_max`: it bounds what a login can bring.",
         limit="initial_frame_max",
+        reloadable=True,
     ),
     Setting(
         "max_message_size",
@@ -204,13 +270,7 @@ _PROTOCOL: Final = (
         16_777_216,
         "The largest message body.",
         limit="max_message_size",
-    ),
-    Setting(
-        "consumer_max_per_channel",
-        Number(0, _UINT31, zero="no limit"),
-        0,
-        "Consumers of a channel.",
-        limit="consumers_per_channel",
+        reloadable=True,
     ),
 )
 
@@ -218,7 +278,11 @@ _PROTOCOL: Final = (
 GROUPS: Final = (
     ("The node", _NODE),
     ("Logs and events", _LOG),
-    ("Users", _USERS),
+    ("Definitions", DEFINITIONS),
+    ("The first user", FIRST_USER),
+    ("Access", ACCESS),
+    ("TLS", TLS),
+    ("Limits", _LIMITS),
     ("Resources", _RESOURCES),
     ("Protocol", _PROTOCOL),
 )

@@ -184,7 +184,7 @@ def test_a_node_that_was_killed_leaves_nothing_in_the_way(tmp_path):
     ("arguments", "message"),
     [
         (["--set", "heartbeet=1"], "amqpd: --set heartbeet=1: there is no setting heartbeet; did you mean heartbeat?"),
-        (["--listen", "nonsense"], "amqpd: listeners: 'nonsense' is not of the form"),
+        (["--listen", "nonsense"], "amqpd: command line: listeners: ['nonsense'] is not allowed; allowed: a list of"),
         (["--config", "/nonexistent.toml"], "amqpd: /nonexistent.toml: cannot be read"),
         (["--set", "plugins=no_such_module"], "amqpd: plugin no_such_module (setting plugins) cannot be loaded"),
         (["--set", "listeners="], "amqpd: --set listeners=: listeners: '' is not allowed"),
