@@ -9,6 +9,7 @@
       MalformedError         bytes that are not what the protocol says; translated by whoever knows the context
         NotUtf8Error           a name that is not UTF-8
       ConfigError            a setting is wrong; names the place and what is allowed
+      DefinitionError        an operator's order, or a line of a definitions file, cannot be carried out
 
 Expected outcomes on a message's way (no route, overflow) are return values, never exceptions. Whoever calls a core
 translates: what reaches a client is always a reply code and a text of RabbitMQ's (`docs/compatibility.md`).
@@ -71,6 +72,10 @@ class NotUtf8Error(MalformedError):
 
 class ConfigError(AmqpdError):
     """A setting is unknown, ill-typed or out of range; the text names it, where it stands, and what is allowed."""
+
+
+class DefinitionError(AmqpdError):
+    """A change of definitions that cannot be made; the text is for the operator who wants it."""
 
 
 class ProtocolError(AmqpdError):
