@@ -7,7 +7,7 @@ from typing import Final
 
 from amqpd.auth import sasl
 from amqpd.auth.users import Users
-from amqpd.broker.ports import Authenticator, LoginRefused, User
+from amqpd.broker.ports import Authenticator, Login, LoginRefused, Peer, User
 from amqpd.errors import HandshakeFailure
 
 
@@ -18,25 +18,26 @@ class InternalAuthenticator(Authenticator):
         self.users: Final = users
         self._loopback_users: Final = frozenset(loopback_users)
 
-    def mechanisms(self) -> list[str]:
+    def mechanisms(self, peer: Peer) -> list[str]:
         """The SASL mechanisms offered, in the order of the offer."""
         return list(sasl.MECHANISMS)
 
-    def login(self, mechanism: str, response: bytes, from_loopback: bool) -> User:
-        """The user that `response` proves. Raises LoginRefused, HandshakeFailure.
+    def login(self, attempt: Login) -> None:
+        """Answer `attempt`. Raises HandshakeFailure.
 
         The password is checked first, so that the log's reason tells nothing to whoever guesses names.
         """
-        credentials = sasl.MECHANISMS.get(mechanism)
+        credentials = sasl.MECHANISMS.get(attempt.mechanism)
         if credentials is None:
-            raise HandshakeFailure(f"the mechanism {mechanism!r} is not offered")
-        name, password = credentials(response)
+            raise HandshakeFailure(f"unknown authentication mechanism '{attempt.mechanism}'")
+        name, password = credentials(attempt.response)
         user = self.users.verified(name, password)
         if user is None:
-            raise LoginRefused(name, "invalid credentials")
-        if name in self._loopback_users and not from_loopback:
-            raise LoginRefused(name, "can only connect via localhost")
-        return user
+            attempt.refuse(LoginRefused(name, "invalid credentials"))
+        elif name in self._loopback_users and not attempt.peer.from_loopback:
+            attempt.refuse(LoginRefused(name, "can only connect via localhost"))
+        else:
+            attempt.succeed(user)
 
     def renew(self, user: User, secret: bytes) -> bool:
         """True: a password does not run out, so any new secret is taken and ignored, as RabbitMQ's own backend does."""

@@ -9,7 +9,19 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from amqpd.auth.passwords import SALT_SIZE, hash_password, verify_password
-from amqpd.broker.ports import User
+from amqpd.broker.ports import ALLOWED, Authority, Question, User
+
+
+class Everything(Authority):
+    """Whoever is logged in may do everything."""
+
+    def check(self, user: User, question: Question) -> int:
+        """ALLOWED."""
+        return ALLOWED
+
+    def fetch(self, user: User, question: Question, answered: Callable[[], None]) -> None:
+        """Never called, as `check` never pends."""
+        answered()
 
 
 class Users:
@@ -21,7 +33,7 @@ class Users:
 
     def add(self, name: str, password: str, tags: Iterable[str] = ()) -> User:
         """Add a user, or give an existing one a new password and new tags."""
-        user = User(name, frozenset(tags))
+        user = User(name, frozenset(tags), Everything())
         hashed = hash_password(password.encode("utf-8", "surrogateescape"), self._random(SALT_SIZE))
         self._users[name] = (user, hashed)
         return user
