@@ -1,0 +1,135 @@
+"""Regular expressions of operators, matched against names that clients choose: permissions, policies, limits.
+
+The dialect is PCRE as far as the `regex` library goes with it; `\\w`, `\\d` and letters without case are ASCII's, as in
+RabbitMQ. Does not know what an empty pattern means to its callers, nor replace variables in it.
+
+Invariant: neither compiling nor matching takes longer than some ten milliseconds of CPU, whatever the pattern and the
+name. `regex` writes `x{1000}` out a thousand times, so what a pattern would become is counted before; a match that
+takes MATCH_MS is the last one of its pattern, because ten thousand queues would each wait for it.
+
+Source: RabbitMQ, rabbit_re (limits of its own for both).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, Final
+
+from amqpd.errors import DefinitionError
+
+LENGTH_MAX: Final = 1024  # bytes
+MATCH_MS: Final = 50
+_DEPTH_MAX: Final = 100  # the parser of `regex` recurses
+_WRITTEN_OUT_MAX: Final = 10_000  # characters
+_MATCHING_ANY: Final = ("", ".*", "^.*")  # searched for, these are found in every name
+
+# One element of a pattern, as far as the size of the whole depends on it.
+_ELEMENT: Final = re.compile(
+    r"""(?P<silent>\(\?(?:\#[^)]*|[a-zA-Z^-]*)\))    # a comment or flags: what repeats after it is what stood before it
+      | (?P<escape>\\.)
+      | (?P<set>\[\^?\]?(?:\\.|\[:\w+:\]|[^]\\])*\])
+      | (?P<open>\()
+      | (?P<close>\))
+      | \{(?P<least>\d*)(?:,\d*)?\}
+      | (?P<brace>\{)
+      | (?P<other>.)""",
+    re.DOTALL | re.VERBOSE,
+)
+_EXTENDED: Final = re.compile(r"\(\?\^?[a-zA-Z]*x")
+
+log = logging.getLogger("amqpd.patterns")
+
+
+class Pattern:
+    """A pattern that was compiled. Raises DefinitionError with `problem(text)`."""
+
+    def __init__(self, text: str) -> None:
+        self.text: Final = text
+        self._any: Final = text in _MATCHING_ANY
+        self._compiled: Any = None if self._any else _compile(text)
+
+    def matches(self, name: str) -> bool:
+        """Whether the pattern is found anywhere in `name`. False, and so ever after, where that takes too long."""
+        if self._any:
+            return True
+        if self._compiled is None:
+            return False
+        try:
+            return self._compiled.search(name, timeout=MATCH_MS / 1000) is not None
+        except (TimeoutError, MemoryError):
+            self._compiled = None
+            log.error(
+                "pattern '%s' took more than %d ms for a name of %d characters: it matches nothing from now on. "
+                "Set one without nested repetitions",
+                self.text,
+                MATCH_MS,
+                len(name),
+            )
+            return False
+
+
+def problem(text: str) -> str:
+    """What is wrong with a pattern, for who wrote it, or "". """
+    try:
+        Pattern(text)
+    except DefinitionError as error:
+        return str(error)
+    return ""
+
+
+def escape(text: str) -> str:
+    """`text` as a pattern that matches it literally."""
+    return re.escape(text)
+
+
+def _compile(text: str) -> Any:
+    if len(text.encode("utf-8", "surrogatepass")) > LENGTH_MAX:
+        raise DefinitionError(f"longer than {LENGTH_MAX} bytes")
+    dialect = _Dialect(text)
+    if dialect.depth > _DEPTH_MAX:
+        raise DefinitionError(f"parentheses are nested more than {_DEPTH_MAX} deep")
+    if dialect.size > _WRITTEN_OUT_MAX:
+        raise DefinitionError(f"its repetitions, written out, make more than {_WRITTEN_OUT_MAX} characters")
+    import regex  # type: ignore[import]  # costs more than the rest of the room, and many a node needs it never
+
+    try:
+        return regex.compile(dialect.text, regex.ASCII, cache_pattern=False)
+    except (regex.error, RecursionError, OverflowError) as error:
+        raise DefinitionError(str(error)) from None
+
+
+class _Dialect:
+    """A PCRE pattern as `text` for `regex`, its `size` with repetitions written out, and the `depth` of its groups.
+
+    `{` that begins no repetition is a character to PCRE, and to `regex` the beginning of approximate matching.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.depth = 0
+        parts: list[str] = []
+        outer: list[int] = []  # sizes, so far, of the groups around this one
+        size = 0  # of this group, without `last`
+        last = 0  # size of what a repetition would repeat
+        product = 1
+        for element in _ELEMENT.finditer(text):
+            kind = element.lastgroup
+            parts.append("\\{" if kind == "brace" else element.group())
+            if kind == "least":
+                times = int(element.group("least") or "0")
+                last *= max(times, 1)
+                product *= max(times, 1)
+            elif kind == "open":
+                outer.append(size + last)
+                self.depth = max(self.depth, len(outer))
+                size = last = 0
+            elif kind == "close" and outer:
+                last += size + 1
+                size = outer.pop()
+            elif kind != "silent":
+                size += last
+                last = 1
+        # Where white space and comments count for nothing, it is not worth finding out what repeats what.
+        extended = _EXTENDED.search(text) is not None
+        self.text: Final = "".join(parts)
+        self.size: Final = product * len(text) if extended else size + last + sum(outer)
