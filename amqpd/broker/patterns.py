@@ -12,6 +12,7 @@ Source: RabbitMQ, rabbit_re (limits of its own for both).
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 from typing import Any, Final
@@ -91,8 +92,9 @@ def _compile(text: str) -> Any:
         raise DefinitionError(f"parentheses are nested more than {_DEPTH_MAX} deep")
     if dialect.size > _WRITTEN_OUT_MAX:
         raise DefinitionError(f"its repetitions, written out, make more than {_WRITTEN_OUT_MAX} characters")
-    import regex  # type: ignore[import]  # costs more than the rest of the room, and many a node needs it never
-
+    # Not at the top: its import takes longer than that of this whole room, and many a node never needs it. By name: it
+    # brings no types, and is not there where mypyc compiles.
+    regex: Any = importlib.import_module("regex")
     try:
         return regex.compile(dialect.text, regex.ASCII, cache_pattern=False)
     except (regex.error, RecursionError, OverflowError) as error:

@@ -57,7 +57,7 @@ def test_what_is_found(pattern: str, name: str, expected: bool) -> None:
 )
 def test_what_is_no_pattern(pattern: str, wrong: str) -> None:
     assert wrong in problem(pattern)
-    with pytest.raises(DefinitionError, match="."):
+    with pytest.raises(DefinitionError, match=r"."):
         Pattern(pattern)
 
 
