@@ -22,9 +22,23 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from amqpd.broker.commands import Command
 from amqpd.broker.limits import Limits
 from amqpd.broker.node import Broker
-from amqpd.broker.ports import Authenticator, Catalogue, LoginRefused, Transport, User
+from amqpd.broker.ports import (
+    ALLOWED,
+    PENDING,
+    REFUSED,
+    Authenticator,
+    Authority,
+    Catalogue,
+    Login,
+    LoginRefused,
+    Peer,
+    Question,
+    Transport,
+    User,
+)
 from amqpd.errors import HandshakeFailure
 from amqpd.protocol.connection import Connection
 from amqpd.wire import tables
@@ -458,24 +472,85 @@ class Decoder:
 # -- the ports
 
 
-class Users(Authenticator):
-    """guest, alice and bob with their own names as passwords; boss may speak in anybody's name."""
+class Everything(Authority):
+    """Everybody may do everything, but for what `refused` names: (kind, name, permission) or (.., routing key).
 
-    def mechanisms(self) -> list[str]:
+    What `unknown` names has to be fetched first: `answer` is when that is done.
+    """
+
+    def __init__(self) -> None:
+        self.refused: set[tuple[str, ...]] = set()
+        self.unknown: set[tuple[str, ...]] = set()
+        self.asked: list[tuple[str, ...]] = []
+        self.waiting: list[tuple[tuple[str, ...], Any]] = []
+
+    def check(self, user: User, question: Question) -> int:
+        key = (question.kind, question.name, question.permission, question.routing_key)
+        while key and key[-1] == "":
+            key = key[:-1]
+        self.asked.append(key)
+        if key in self.unknown:
+            return PENDING
+        return REFUSED if key in self.refused else ALLOWED
+
+    def fetch(self, user: User, question: Question, answered: Any) -> None:
+        self.waiting.append((self.asked[-1], answered))
+
+    def answer(self) -> None:
+        """All that was to be fetched is there."""
+        waiting, self.waiting = self.waiting, []
+        for key, answered in waiting:
+            self.unknown.discard(key)
+            answered()
+
+
+class Users(Authenticator):
+    """guest, alice and bob with their own names as passwords; boss may speak in anybody's name.
+
+    While `slow`, nobody is let in before `decide`.
+    """
+
+    def __init__(self) -> None:
+        self.authority = Everything()
+        self.limits: dict[str, dict[str, int]] = {}
+        self.valid_until_ms = -1
+        self.slow = False
+        self.waiting: list[Login] = []
+
+    def mechanisms(self, peer: Peer) -> list[str]:
         return ["AMQPLAIN", "ANONYMOUS", "PLAIN"]
 
-    def login(self, mechanism: str, response: bytes, from_loopback: bool) -> User:
-        if mechanism == "ANONYMOUS":
-            return User("guest", frozenset())
-        parts = response.decode().split("\0")
-        if len(parts) != 3 or parts[0]:
+    def _user(self, name: str, tags: frozenset[str], peer: Peer) -> User:
+        limits = self.limits.setdefault(name, {})
+        return User(name, tags, self.authority, limits, peer, self.valid_until_ms)
+
+    def login(self, attempt: Login) -> None:
+        malformed = not attempt.response.startswith(b"\0") or attempt.response.count(b"\0") != 2
+        if attempt.mechanism != "ANONYMOUS" and malformed:
             raise HandshakeFailure("malformed response")
-        _identity, name, password = parts
+        if self.slow:
+            self.waiting.append(attempt)
+        else:
+            self._decide(attempt)
+
+    def decide(self) -> None:
+        """Answer those who wait."""
+        waiting, self.waiting = self.waiting, []
+        for attempt in waiting:
+            self._decide(attempt)
+
+    def _decide(self, attempt: Login) -> None:
+        if attempt.mechanism == "ANONYMOUS":
+            attempt.succeed(self._user("guest", frozenset(), attempt.peer))
+            return
+        _identity, name, password = attempt.response.decode().split("\0")
         if name not in ("guest", "alice", "bob", "boss") or password != name:
-            raise LoginRefused(name, "invalid credentials")
-        if name == "guest" and not from_loopback:
-            raise LoginRefused(name, "can only connect via localhost")
-        return User(name, frozenset({"impersonator"} if name == "boss" else ()))
+            attempt.refuse(LoginRefused(name, "invalid credentials"))
+        elif name == "guest" and not attempt.peer.from_loopback:
+            attempt.refuse(LoginRefused(name, "can only connect via localhost"))
+        else:
+            tags = frozenset({"impersonator"} if name == "boss" else ())
+            attempt.succeed(self._user(name, tags, attempt.peer))
 
     def renew(self, user: User, secret: bytes) -> bool:
         return secret != b"bad"
@@ -529,33 +604,28 @@ class Wire(Transport):
 
 
 class SlowCatalogue(Catalogue):
-    """Stores nothing until `store` is called, as a quorum of nodes would take its time."""
+    """Stores nothing until `store` is called, as a disk would take its time."""
 
     def __init__(self) -> None:
-        self.recorded: list[tuple[str, str]] = []
+        super().__init__()
+        self.commands: list[Command] = []
         self.callbacks: list[Any] = []
         self.instant = False
-        self._unsettled = False
 
-    def record(self, action: str, subject: object) -> None:
-        name = getattr(subject, "name", None)
-        self.recorded.append((action, name if name is not None else subject.key))  # type: ignore[attr-defined]
-        self._unsettled = True
+    def keep(self, command: Command) -> None:
+        self.commands.append(command)
+        if self.instant:
+            self.stored = self.recorded
 
     def settle(self, stored: Any) -> bool:
-        unsettled, self._unsettled = self._unsettled, False
-        if self.instant or not unsettled:
+        if self.needed <= self.stored:
             return True
         self.callbacks.append(stored)
         return False
 
-    def begin(self) -> None:
-        """Forget what was recorded so far."""
-        self.recorded.clear()
-        self._unsettled = False
-
     def store(self) -> None:
         """Everything recorded so far is stored, in order."""
+        self.stored = self.recorded
         callbacks, self.callbacks = self.callbacks, []
         for callback in callbacks:
             callback()
@@ -578,6 +648,7 @@ class World:
         self.broker.offset_ms = EPOCH_MS - self.now_ms
         self.broker.at(self.now_ms)
         self.wires: list[Wire] = []
+        self.users = Users()
         self.broker.alarms.subscribe(self._alarms_changed)
 
     @property
@@ -592,7 +663,8 @@ class World:
         """A socket on which nothing was said yet."""
         wire = Wire(self)
         name = f"127.0.0.1:{40001 + len(self.wires)} -> 127.0.0.1:5672"
-        wire.connection = Connection(self.broker, Users(), wire, name, loopback)
+        peer = Peer("127.0.0.1" if loopback else "192.0.2.1", loopback)
+        wire.connection = Connection(self.broker, self.users, wire, name, peer)
         self.wires.append(wire)
         return Client(self, wire)
 

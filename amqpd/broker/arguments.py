@@ -175,12 +175,12 @@ EQUIVALENCE: Final = (
 
 
 def queue_type(arguments: Table, queue: str) -> str:
-    """The type that `x-queue-type` names, "classic" without it. `queue` is how errors print the queue. Raises 406."""
+    """The type that `x-queue-type` names, "" without it. `queue` is how errors print the queue. Raises 406."""
     field = lookup(arguments, QUEUE_TYPE)
     if field is None:
-        return "classic"
+        return ""
     _check(QUEUE_TYPE, field, _queue_type, arguments, queue)
-    return field.text() or "classic"
+    return field.text()
 
 
 def check_classic(arguments: Table, queue: str) -> None:

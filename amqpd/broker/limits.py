@@ -6,6 +6,12 @@ Defaults are RabbitMQ 4.x's, except where amqpd accepts more (`docs/compatibilit
 from __future__ import annotations
 
 HARD_MESSAGE_LIMIT = 536_870_912  # bytes; RabbitMQ's own ceiling for a content
+# What a vhost and a user can be limited in, besides (RabbitMQ: vhosts.md, user-limits.md).
+MAX_CONNECTIONS = "max-connections"
+MAX_QUEUES = "max-queues"
+MAX_CHANNELS = "max-channels"
+VHOST_LIMITS = (MAX_CONNECTIONS, MAX_QUEUES)
+USER_LIMITS = (MAX_CONNECTIONS, MAX_CHANNELS)
 
 
 class Limits:
@@ -28,6 +34,7 @@ class Limits:
         self.connection_max = 0  # open connections of the node; 0: no limit
         self.channel_max_per_node = 0  # open channels of the node; 0: no limit
         self.vhost_max = 0  # 0: no limit
+        self.default_queue_type = "classic"  # of a vhost that has no default of its own
         self.cluster_queue_limit = 0  # queues of the node; 0: no limit
         self.cluster_exchange_limit = 0  # exchanges of the node; 0: no limit
         self.cluster_binding_limit = 0  # bindings of the node; 0: no limit

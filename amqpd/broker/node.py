@@ -40,6 +40,14 @@ class SettleTimer(Timer):
         """Nothing: the end of the round that this timer causes settles."""
 
 
+class Usage:
+    """What a user has open on this node."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.channels = 0
+
+
 class Broker:
     """One node. `random` returns that many random bytes; `offset_ms` is the time of day minus `now_ms`."""
 
@@ -69,6 +77,10 @@ class Broker:
         self.touched: list[Owner] = []
         self.vhosts: Final[dict[str, VHost]] = {}
         self.connections: Final[dict[Owner, None]] = {}  # those that are open, in the order of their opening
+        self.channels = 0  # open ones, of all connections
+        self.bindings = 0  # of all vhosts
+        self.global_parameters: Final[dict[str, object]] = {}
+        self._usage: Final[dict[str, Usage]] = {}
         self._random: Final = random
         self.add_vhost(DEFAULT_VHOST)
 
@@ -161,25 +173,52 @@ class Broker:
         """How many connections are open."""
         return len(self.connections)
 
+    def usage(self, user: str) -> Usage:
+        """What the user has open."""
+        found = self._usage.get(user)
+        if found is None:
+            found = Usage()
+            self._usage[user] = found
+        return found
+
+    def forget_usage(self, user: str) -> None:
+        """Drop the entry of a user who has nothing open."""
+        found = self._usage.get(user)
+        if found is not None and found.connections <= 0 and found.channels <= 0:
+            del self._usage[user]
+
+    def access_changed(self, user: str | None) -> None:
+        """What `user`, or anybody with None, may do has changed: nothing that was remembered of it holds."""
+        for vhost in self.vhosts.values():
+            vhost.clear_routes()
+        for connection in list(self.connections):
+            connection.access_changed(user)
+
     # -- vhosts
 
+    def queue_count(self) -> int:
+        """How many queues there are, in all vhosts."""
+        return sum([len(vhost.queues) for vhost in self.vhosts.values()])
+
+    def exchange_count(self) -> int:
+        """How many exchanges there are, in all vhosts."""
+        return sum([len(vhost.exchanges) for vhost in self.vhosts.values()])
+
     def add_vhost(self, name: str) -> VHost:
-        """The vhost `name`, created where it is not there."""
+        """The vhost `name`, created where it is not there. Who has it stored records that."""
         existing = self.vhosts.get(name)
         if existing is not None:
             return existing
         created = VHost(self, name)
         self.vhosts[name] = created
-        self.catalogue.record("declared", created)
         self.events.vhost_created(name)
         return created
 
     def remove_vhost(self, name: str) -> bool:
-        """Delete a vhost with all that is in it; False when there is none."""
+        """Delete a vhost with all that is in it; False when there is none. Who has it stored records that first."""
         vhost = self.vhosts.pop(name, None)
         if vhost is None:
             return False
         vhost.close()
-        self.catalogue.record("deleted", vhost)
         self.events.vhost_deleted(name)
         return True

@@ -6,12 +6,13 @@ the socket below it; `Authenticator` decides who it is; `Catalogue` keeps durabl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
 
 if TYPE_CHECKING:
+    from amqpd.broker.commands import Command
     from amqpd.broker.consumers import Consumer
     from amqpd.broker.message import Message
     from amqpd.broker.queues.contract import Queue
@@ -27,18 +28,102 @@ class Owner:
         """Send what can be sent."""
         raise NotImplementedError
 
+    def access_changed(self, user: str | None) -> None:
+        """What `user`, or anybody with None, may do is another thing now."""
+        raise NotImplementedError
 
     def yield_turn(self) -> None:
         """Stop acting on what was received after the current frame, and go on when others have had their turn."""
         raise NotImplementedError
 
 
-class User:
-    """Who is logged in."""
+class Certificate:
+    """What a client's certificate, which has been verified, says of its owner.
 
-    def __init__(self, name: str, tags: frozenset[str]) -> None:
+    `distinguished_name` is printed as RabbitMQ does (RFC 4514); `alternative_names` are pairs of type (dns, email, uri,
+    ip) and value, in the certificate's order.
+    """
+
+    def __init__(
+        self, distinguished_name: str, common_name: str, alternative_names: Sequence[tuple[str, str]]
+    ) -> None:
+        self.distinguished_name: Final = distinguished_name
+        self.common_name: Final = common_name
+        self.alternative_names: Final = alternative_names
+
+
+class Peer:
+    """Where a connection comes from. `address` is the client's IP address, and "" on a UNIX socket.
+
+    `tls` is the version of TLS in use, or "". `certificate` is there where the client showed one.
+    """
+
+    def __init__(
+        self, address: str, from_loopback: bool, tls: str = "", certificate: Certificate | None = None
+    ) -> None:
+        self.address: Final = address
+        self.from_loopback: Final = from_loopback
+        self.tls: Final = tls
+        self.certificate: Final = certificate
+
+
+class Question:
+    """What a user wants to do. `vhost` is always there.
+
+    `kind` is vhost (to enter it), queue or exchange (`name`, and `permission` configure, write or read), or topic
+    (`name` is the exchange, `permission` write or read, for `routing_key`).
+    """
+
+    def __init__(self, kind: str, vhost: str, name: str = "", permission: str = "", routing_key: str = "") -> None:
+        self.kind: Final = kind
+        self.vhost: Final = vhost
+        self.name: Final = name
+        self.permission: Final = permission
+        self.routing_key: Final = routing_key
+
+
+ALLOWED: Final = 1
+REFUSED: Final = 0
+PENDING: Final = -1
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Authority:
+    """Decides what one user may do. The broker asks once and remembers; `access_changed` has it ask again."""
+
+    def check(self, user: User, question: Question) -> int:
+        """ALLOWED, REFUSED, or PENDING where the answer must be fetched first: then `fetch` is called. Never blocks."""
+        raise NotImplementedError
+
+    def fetch(self, user: User, question: Question, answered: Callable[[], None]) -> None:
+        """Find the answer that `check` pends for; then call `answered`, within a round, never before returning.
+
+        The answer must stay until the check that follows at once. Where there is none to be had, it is REFUSED.
+        """
+        raise NotImplementedError
+
+
+class User:
+    """Who is logged in. `limits` (max-connections, max-channels) is the live table of that user's limits.
+
+    `peer` is where this login came from. `valid_until_ms` is the time of day at which the credentials run out, or -1.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tags: frozenset[str],
+        authority: Authority,
+        limits: dict[str, int] | None = None,
+        peer: Peer | None = None,
+        valid_until_ms: int = -1,
+    ) -> None:
         self.name: Final = name
         self.tags: Final = tags
+        self.authority: Final = authority
+        self.limits: Final = limits if limits is not None else {}
+        self.peer: Final = peer
+        self.valid_until_ms = valid_until_ms
 
 
 class LoginRefused(Exception):
@@ -50,20 +135,41 @@ class LoginRefused(Exception):
         self.reason = reason
 
 
+class Login:
+    """An attempt to log in, as the authenticator gets it: it calls `succeed` or `refuse`, once, now or later.
+
+    Later means within a round of its own (`Driver.round`); the connection waits, and may be gone by then, which is no
+    error.
+    """
+
+    def __init__(self, mechanism: str, response: bytes, peer: Peer) -> None:
+        self.mechanism: Final = mechanism
+        self.response: Final = response
+        self.peer: Final = peer
+
+    def succeed(self, user: User) -> None:
+        """The client is `user`."""
+        raise NotImplementedError
+
+    def refuse(self, refusal: LoginRefused) -> None:
+        """The client is not let in."""
+        raise NotImplementedError
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Authenticator:
     """Decides who a client is."""
 
-    def mechanisms(self) -> list[str]:
-        """The SASL mechanisms offered, in the order of the offer."""
+    def mechanisms(self, peer: Peer) -> list[str]:
+        """The SASL mechanisms offered to that peer, in the order of the offer."""
         raise NotImplementedError
 
-    def login(self, mechanism: str, response: bytes, from_loopback: bool) -> User:
-        """The user that `response` proves. Raises LoginRefused, or HandshakeFailure where it has not the form."""
+    def login(self, attempt: Login) -> None:
+        """Have `attempt` succeed or be refused. Raises HandshakeFailure where its response has not the form."""
         raise NotImplementedError
 
     def renew(self, user: User, secret: bytes) -> bool:
-        """Whether `secret` is a good new secret for a connection of `user`."""
+        """Whether `secret` is a good new secret for a connection of `user`, whose `valid_until_ms` it may move."""
         raise NotImplementedError
 
 
@@ -112,13 +218,33 @@ class DeliverySink:
 class Catalogue:
     """Where durable definitions are kept. This one keeps them nowhere: the node's memory is all there is.
 
-    The broker applies a change to its memory, calls `record` for each durable definition that it touched, and then
-    `settle` once for the method that asked for it.
+    The broker applies a change to its memory and calls `record`. Commands are numbered as they come. An answer that
+    depends on commands waits for them: `settle`, once for the method that asked.
     """
 
-    def record(self, action: str, subject: object) -> None:
-        """Note a change: `action` is declared or deleted; `subject` an Exchange, Queue, Binding or VHost."""
+    def __init__(self) -> None:
+        self.recorded = 0  # the number of the last command
+        self.stored = 0  # the number of the last command that is on disk
+        self.needed = 0  # the number of the last command that the method in hand depends on
+
+    def record(self, command: Command) -> None:
+        """Note a change that was made."""
+        self.recorded += 1
+        self.needed = self.recorded
+        self.keep(command)
+
+    def depend(self) -> None:
+        """The answer in hand says that something is there which may not be on disk yet."""
+        self.needed = self.recorded
+
+    def begin(self) -> None:
+        """Another method is in hand, which depends on nothing so far."""
+        self.needed = self.stored
+
+    def keep(self, command: Command) -> None:
+        """Store a command, later. For implementations that do, and that count `stored`."""
+        self.stored = self.recorded
 
     def settle(self, stored: Callable[[], None]) -> bool:
-        """True when everything recorded so far is stored. Else False, and `stored` is called once it is."""
-        return True
+        """True when all that the method in hand depends on is stored. Else False; `stored` is called once it is."""
+        return self.needed <= self.stored

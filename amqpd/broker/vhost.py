@@ -3,7 +3,10 @@
 Checks what RabbitMQ checks, in its order and with its texts. Does not check permissions and does not speak AMQP.
 Everything here is control plane; what a message's way needs of it is `route`.
 
-`routes` caches where publishes go, by the raw bytes of their arguments: every change of the topology empties it.
+Each user has a `Member` here, whose `routes` cache where that user's publishes go, by the raw bytes of their arguments:
+a route that is there needs no permission checked. Every change of the topology or of permissions empties them.
+
+What is durable is recorded as a command (`commands`) as it changes, so that a restart brings it back.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker import arguments as names
-from amqpd.broker import deadletter
+from amqpd.broker import deadletter, snapshot
+from amqpd.broker.limits import MAX_QUEUES
 from amqpd.broker.message import Message
+from amqpd.broker.queues.absent import AbsentQueue, not_served
 from amqpd.broker.queues.classic import ClassicQueue
 from amqpd.broker.queues.contract import Queue
 from amqpd.broker.reply_to import NAME_STEM, PREFIX, ReplyQueue, is_reply_name
@@ -26,7 +31,7 @@ from amqpd.broker.routing import (
     described_exchange,
     described_queue,
 )
-from amqpd.errors import access_refused, not_found, not_implemented, precondition_failed, resource_locked
+from amqpd.errors import access_refused, not_found, precondition_failed, resource_locked
 from amqpd.wire import tables
 from amqpd.wire.tables import Table, lookup
 
@@ -50,21 +55,63 @@ _PREDECLARED: Final = (
 )
 
 
+class Member:
+    """A user who is in a vhost: how many connections, and the routes of their publishes."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.routes: Final[dict[bytes, Route]] = {}
+
+
 class VHost:
-    """One virtual host. `tracing` is on while its firehose is."""
+    """One virtual host. `tracing` is on while its firehose is; `limits` as in `limits.VHOST_LIMITS`, negative is none.
+
+    `default_queue_type` is "" where the node's default applies; `parameters` are a component's, by name.
+    """
 
     def __init__(self, broker: Broker, name: str) -> None:
         self.broker: Final = broker
         self.name: Final = name
+        self.description = ""
+        self.tags: tuple[str, ...] = ()
+        self.default_queue_type = ""
+        self.limits: Final[dict[str, int]] = {}
+        self.parameters: Final[dict[tuple[str, str], object]] = {}
         self.exchanges: Final[dict[str, Exchange]] = {}
         self.queues: Final[dict[str, Queue]] = {}
         self.reply_queues: Final[dict[str, ReplyQueue]] = {}
         self.gone_reply_queue: Final = ReplyQueue(self, PREFIX)  # takes the replies that nobody waits for any more
-        self.routes: Final[dict[bytes, Route]] = {}
         self.tracing = False
+        self._members: Final[dict[str, Member]] = {}
         self._cycles_seen: Final[set[tuple[str, str]]] = set()
         for exchange, type_name, internal in _PREDECLARED:
             self._create_exchange(exchange, type_name, True, False, internal, [])
+
+    # -- users
+
+    def member(self, user: str) -> Member:
+        """The user's entry."""
+        found = self._members.get(user)
+        if found is None:
+            found = Member()
+            self._members[user] = found
+        return found
+
+    def leave(self, user: str) -> None:
+        """A connection of the user has ended."""
+        found = self.member(user)
+        found.connections -= 1
+        if found.connections <= 0:
+            del self._members[user]
+
+    def connection_count(self) -> int:
+        """How many connections are open here."""
+        return sum([member.connections for member in self._members.values()])
+
+    def clear_routes(self) -> None:
+        """Where publishes go, or who may publish, has changed."""
+        for member in self._members.values():
+            member.routes.clear()
 
     # -- exchanges
 
@@ -83,8 +130,10 @@ class VHost:
         existing = self.exchanges.get(name)
         if existing is None:
             check_reserved("exchange", name)
+            self._check_exchange_limit(name)
             created = self._create_exchange(name, type_name, durable, auto_delete, internal, arguments)
-            self._record("declared", created)
+            if durable:
+                self.broker.catalogue.record(snapshot.put_exchange(created))
             self.broker.events.exchange_created(created)
             return created
         subject = existing.described()
@@ -94,7 +143,14 @@ class VHost:
         self._check_flag("auto_delete", subject, auto_delete, existing.auto_delete)
         self._check_flag("internal", subject, internal, existing.internal)
         names.assert_equivalent(existing.arguments, arguments, (ALTERNATE_EXCHANGE,), subject)
+        self.broker.catalogue.depend()
         return existing
+
+    def _check_exchange_limit(self, name: str) -> None:
+        limit = self.broker.limits.cluster_exchange_limit
+        if 0 < limit <= self.broker.exchange_count():
+            subject = described_exchange(name, self.name)
+            raise precondition_failed(f"cannot declare {subject}: exchange limit of {limit} is reached")
 
     def _create_exchange(
         self, name: str, type_name: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
@@ -104,7 +160,7 @@ class VHost:
         alternate = self._exchange_argument(arguments, ALTERNATE_EXCHANGE, subject)
         created = Exchange(self, name, type_name, index, durable, auto_delete, internal, arguments, alternate)
         self.exchanges[name] = created
-        self.routes.clear()
+        self.clear_routes()
         return created
 
     def declare_system_exchange(self, name: str) -> None:
@@ -113,10 +169,8 @@ class VHost:
             self._create_exchange(name, "topic", True, False, True, [])
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
-        """Delete an exchange; nothing happens if it is not there. Raises 403, 406."""
+        """Delete an exchange; nothing happens if it is not there. Raises 406. See `check_not_system`."""
         exchange = self.exchanges.get(name)
-        if name.startswith("amq."):
-            raise access_refused(f"deletion of system {described_exchange(name, self.name)} not allowed")
         if exchange is None:
             return
         if if_unused and exchange.outgoing:
@@ -130,14 +184,15 @@ class VHost:
             if self.exchanges.get(exchange.name) is not exchange:
                 continue
             del self.exchanges[exchange.name]
-            self.routes.clear()
+            self.clear_routes()
+            if exchange.durable:
+                self.broker.catalogue.record(snapshot.delete_exchange(exchange))
             for binding in list(exchange.outgoing):
                 self._disconnect(binding)
             for binding in list(exchange.incoming.values()):
                 self._disconnect(binding)
                 if self._abandoned(binding.source):
                     doomed.append(binding.source)
-            self._record("deleted", exchange)
             self.broker.events.exchange_deleted(exchange)
 
     def _abandoned(self, exchange: Exchange) -> bool:
@@ -154,11 +209,21 @@ class VHost:
         if isinstance(destination, Queue):
             check_owner(destination, owner)
         if binding.identity in destination.incoming:
+            self.broker.catalogue.depend()
             return
+        self._check_binding_limit(binding)
         source.connect(binding)
-        self.routes.clear()
-        self._record("declared", binding)
+        self.broker.bindings += 1
+        self.clear_routes()
+        if binding.durable:
+            self.broker.catalogue.record(snapshot.put_binding(binding))
         self.broker.events.binding_created(binding)
+
+    def _check_binding_limit(self, binding: Binding) -> None:
+        limit = self.broker.limits.cluster_binding_limit
+        if 0 < limit <= self.broker.bindings:
+            subject = binding.destination.described()
+            raise precondition_failed(f"cannot bind {subject}: binding limit of {limit} is reached")
 
     def is_bound(self, source_name: str, destination: Destination, key: str, arguments: Table) -> bool:
         """Whether there is such a binding."""
@@ -173,22 +238,26 @@ class VHost:
         binding = destination.incoming.get(Binding(source, destination, key, arguments).identity)
         if binding is None:
             return
+        if binding.durable:
+            self.broker.catalogue.record(snapshot.delete_binding(binding))
         self._disconnect(binding)
         if self._abandoned(source):
             self._delete_exchanges([source])
 
     def _disconnect(self, binding: Binding) -> None:
         binding.source.disconnect(binding)
-        self.routes.clear()
-        self._record("deleted", binding)
+        self.broker.bindings -= 1
+        self.clear_routes()
         self.broker.events.binding_deleted(binding)
 
     # -- queues
 
     def queue(self, name: str, owner: Owner) -> Queue:
-        """The queue `name`, for a connection that wants to use it. Raises 404, 405."""
+        """The queue `name`, for a connection that wants to use it. Raises 404, 405, 540."""
         found = self.existing_queue(name)
         check_owner(found, owner)
+        if found.absent:
+            raise not_served(found.type_name, found.described())
         return found
 
     def existing_queue(self, name: str) -> Queue:
@@ -218,21 +287,52 @@ class VHost:
         existing = self.queues.get(name)
         if existing is not None:
             self._check_equivalent(existing, durable, exclusive, auto_delete, arguments, owner)
+            if existing.absent:
+                raise not_served(existing.type_name, subject)
             existing.touch()
+            self.broker.catalogue.depend()
             return existing
         self._exchange_argument(arguments, names.DEAD_LETTER_EXCHANGE, subject)
-        kind = names.queue_type(arguments, subject)
+        kind = names.queue_type(arguments, subject) or self._queue_type(exclusive or auto_delete or not durable)
         if kind != "classic":
-            raise not_implemented(f"{kind} queues are not supported by this node yet: cannot declare {subject}")
+            raise not_served(kind, subject)
         names.check_classic(arguments, subject)
+        self._check_queue_limit(name)
         created = ClassicQueue(self, name, durable, auto_delete, arguments, owner if exclusive else None)
-        self.queues[name] = created
         if exclusive:
             owner.owned[name] = created
-        self.routes.clear()
-        self._record("declared", created)
-        self.broker.events.queue_created(created)
+        self._add_queue(created)
         return created
+
+    def restore_queue(self, name: str, kind: str, durable: bool, auto_delete: bool, arguments: Table) -> None:
+        """Create a queue that was defined before, of any type, here or on another broker. Raises 406."""
+        if kind != "classic":
+            self._add_queue(AbsentQueue(self, name, kind, durable, auto_delete, arguments))
+            return
+        names.check_classic(arguments, described_queue(name, self.name))
+        self._add_queue(ClassicQueue(self, name, durable, auto_delete, arguments, None))
+
+    def _add_queue(self, queue: Queue) -> None:
+        self.queues[queue.name] = queue
+        self.clear_routes()
+        if queue.durable:
+            self.broker.catalogue.record(snapshot.put_queue(queue))
+        self.broker.events.queue_created(queue)
+
+    def _queue_type(self, transient: bool) -> str:
+        """What a queue is that was not declared as anything: the default, if that can be transient (RabbitMQ)."""
+        kind = self.default_queue_type or self.broker.limits.default_queue_type
+        return "classic" if transient else kind
+
+    def _check_queue_limit(self, name: str) -> None:
+        limit = self.limits.get(MAX_QUEUES, -1)
+        if 0 <= limit <= len(self.queues):
+            raise precondition_failed(
+                f"cannot declare queue '{name}': queue limit in vhost '{self.name}' ({limit}) is reached"
+            )
+        limit = self.broker.limits.cluster_queue_limit
+        if 0 < limit <= self.broker.queue_count():
+            raise precondition_failed(f"cannot declare queue '{name}': queue limit in cluster ({limit}) is reached")
 
     def _check_equivalent(
         self, queue: Queue, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table, owner: Owner
@@ -260,7 +360,9 @@ class VHost:
         del self.queues[queue.name]
         if queue.owner is not None:
             queue.owner.owned.pop(queue.name, None)
-        self.routes.clear()
+        if queue.durable:
+            self.broker.catalogue.record(snapshot.delete_queue(queue))
+        self.clear_routes()
         doomed: list[Exchange] = []
         for binding in list(queue.incoming.values()):
             self._disconnect(binding)
@@ -268,7 +370,6 @@ class VHost:
                 doomed.append(binding.source)
         count = queue.close()
         self._delete_exchanges(doomed)
-        self._record("deleted", queue)
         self.broker.events.queue_deleted(queue)
         return count
 
@@ -327,10 +428,6 @@ class VHost:
         for queue in list(self.queues.values()):
             self.remove_queue(queue)
 
-    def _record(self, action: str, subject: Destination | Binding) -> None:
-        if subject.durable:
-            self.broker.catalogue.record(action, subject)
-
     def _check_flag(self, name: str, subject: str, received: bool, current: bool) -> None:
         if received != current:
             raise names.inequivalent(name, subject, f"'{str(received).lower()}'", f"'{str(current).lower()}'")
@@ -349,6 +446,12 @@ def check_reserved(kind: str, name: str) -> None:
     """Refuse to create what only the broker may. Raises 403."""
     if name.startswith("amq."):
         raise access_refused(f"{kind} name '{name}' contains reserved prefix 'amq.*'")
+
+
+def check_not_system(name: str, vhost: str) -> None:
+    """Refuse to delete what only the broker may. Raises 403."""
+    if name.startswith("amq."):
+        raise access_refused(f"deletion of system {described_exchange(name, vhost)} not allowed")
 
 
 def check_owner(queue: Queue, owner: Owner) -> None:

@@ -19,6 +19,7 @@ from amqpd.broker.ports import DeliverySink
 from amqpd.broker.reply_to import ReplyQueue
 from amqpd.errors import MalformedError, ProtocolError, precondition_failed
 from amqpd.protocol import consuming, faults, notices
+from amqpd.protocol.access import AnswerPending
 from amqpd.protocol.acktimeout import AckTimeout
 from amqpd.protocol.deliveries import Deliveries
 from amqpd.protocol.dispatch import HANDLERS
@@ -97,6 +98,8 @@ class Channel(DeliverySink):
             handler(self, Reader(data, pos + 11, after - 1))
         except MalformedError as error:
             raise faults.cannot_decode(data[pos + 11 : after - 1], error) from None
+        except AnswerPending as pending:
+            self.connection.ask(pending, data[pos:after])
         return after
 
     def on_header(self, data: bytes, pos: int, after: int) -> None:
@@ -297,6 +300,8 @@ class Channel(DeliverySink):
         if self.publisher.confirms is not None and self.publisher.confirms.pending:
             self.flush_confirms()
         self.closing = True
+        self.vhost.broker.channels -= 1
+        self.vhost.broker.usage(self.user.name).channels -= 1
         self.timeout.stop()
         self.publisher.forget()
         unacked = self.deliveries.take_all()

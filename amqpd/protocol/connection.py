@@ -5,8 +5,9 @@ transport, once at the end of a round. Its states stand in `states`, negotiation
 channel in `channel`.
 
 `paused` stops the walk between two frames: the connection publishes while an alarm is on (`blocked`), waits for a
-definition to be stored (`_withheld`), does not take the answers to what it asks (`throttled`), or has caused so much
-work that it is others' turn (`yielding`). What was not parsed stays in `_rest`, which is less than a read and a frame.
+definition to be stored (`_withheld`), for its login (`_attempt`) or for an answer about what it may do (`_asking`),
+does not take the answers to what it asks (`throttled`), or has caused so much work that it is others' turn
+(`yielding`). What was not parsed stays in `_rest`, which is less than a read and a content.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from amqpd.errors import (
     not_allowed,
 )
 from amqpd.protocol import faults, handshake, notices
+from amqpd.protocol.access import AnswerPending, Answers, Attempt, Expiry, recheck_consumers
 from amqpd.protocol.channel import Channel
 from amqpd.protocol.heartbeat import Heartbeat
 from amqpd.protocol.states import (
@@ -45,7 +47,7 @@ from amqpd.wire.tables import Table
 
 if TYPE_CHECKING:
     from amqpd.broker.node import Broker
-    from amqpd.broker.ports import Authenticator, Transport, User
+    from amqpd.broker.ports import Authenticator, LoginRefused, Peer, Transport, User
     from amqpd.broker.vhost import VHost
 
 log = logging.getLogger("amqpd.connection")
@@ -69,14 +71,14 @@ class Connection(Owner):
     """A client's connection. `name` is for people: `peer -> local`; `out` collects what is to be sent."""
 
     def __init__(
-        self, broker: Broker, authenticator: Authenticator, transport: Transport, name: str, from_loopback: bool
+        self, broker: Broker, authenticator: Authenticator, transport: Transport, name: str, peer: Peer
     ) -> None:
         super().__init__()
         self.broker: Final = broker
         self.authenticator: Final = authenticator
         self.transport: Final = transport
         self.name: Final = name
-        self.from_loopback: Final = from_loopback
+        self.peer: Final = peer
         self.out = BytesWriter()
         self.unsent = 0  # bytes the transport has taken from `out` and not yet sent
         self.congested = False  # some consumer was refused because too much is unsent
@@ -89,6 +91,7 @@ class Connection(Owner):
         self.yielding = False
         self.user: User | None = None
         self.mechanism = ""
+        self.answers: Final = Answers()
         self.vhost: VHost | None = None
         self.client_properties: Table = []
         self.capabilities: dict[str, bool] = {}
@@ -104,6 +107,10 @@ class Connection(Owner):
         self._feeding = False
         self._current: Channel | None = None
         self._withheld: bytes | None = None
+        self._attempt: Attempt | None = None
+        self._asking = False
+        self._again = b""  # frames that are acted on anew once the answer is there
+        self._expiry: Final = Expiry(self)
         self._heartbeat: Final = Heartbeat(self)
         self._deadline: Final = Deadline(self)
         broker.timers.schedule(self._deadline, broker.now_ms + broker.limits.handshake_timeout_ms)
@@ -119,6 +126,7 @@ class Connection(Owner):
         pos = 0
         self._feeding = True
         self.broker.begin_turn(self)
+        self.broker.catalogue.begin()
         if self.state == AWAIT_HEADER:
             pos = handshake.protocol_header(self, data)
         while self.state not in (AWAIT_HEADER, CLOSED) and not self.paused:
@@ -139,7 +147,8 @@ class Connection(Owner):
                 break
         self._feeding = False
         self.broker.end_turn()
-        self._rest = data[pos:] if pos < len(data) and self.state < CLOSED else b""
+        self._rest = self._again + data[pos:] if self.state < CLOSED else b""
+        self._again = b""
         if self.confirming:
             self._flush_confirms()
         if self.yielding:
@@ -234,6 +243,10 @@ class Connection(Owner):
         self.method = method
         try:
             handshake.connection_method(self, method, Reader(payload, 4, len(payload)))
+        except AnswerPending as pending:
+            frame = BytesWriter()
+            write_frame(frame, METHOD, 0, payload)
+            self.ask(pending, frame.getvalue())
         except MalformedError as error:
             if self.state < AWAIT_OPEN:
                 raise HandshakeFailure(f"{methods.NAMES.get(method, 'method')} is malformed") from None
@@ -250,8 +263,11 @@ class Connection(Owner):
                 f"({self.channel_max})"
             )
         assert self.vhost is not None and self.user is not None
+        handshake.check_channel_limits(self, self.user)
         channel = Channel(self, self.vhost, self.user, number)
         self.channels[number] = channel
+        self.broker.usage(self.user.name).channels += 1
+        self.broker.channels += 1
         notices.channel_opened(channel)
         self.send(number, methods.CHANNEL_OPEN_OK_PAYLOAD)
 
@@ -381,11 +397,66 @@ class Connection(Owner):
         self._go_on()
 
     def _go_on(self) -> None:
-        if self.blocked or self.throttled or self._withheld is not None:
+        if self.blocked or self.throttled or self._asking:
+            return
+        if self._withheld is not None or self._attempt is not None:
             return
         self.paused = False
         if not self._feeding:
             self.transport.resume()
+
+    # -- who it is, and what it may do
+
+    def log_in(self, mechanism: str, response: bytes) -> None:
+        """Have the authenticator decide; nothing is read until it has. Raises HandshakeFailure."""
+        attempt = Attempt(self, mechanism, response)
+        self._attempt = attempt
+        self.paused = True
+        self.authenticator.login(attempt)
+
+    def logged_in(self, attempt: Attempt, user: User) -> None:
+        """The login succeeded. Nothing happens if the connection waits no more."""
+        if self._attempt is attempt:
+            self._attempt = None
+            self.user = user
+            self.mechanism = attempt.mechanism
+            handshake.logged_in(self)
+            self._expiry.start(user)
+            self._go_on()
+
+    def login_refused(self, attempt: Attempt, refusal: LoginRefused) -> None:
+        """The login failed. Nothing happens if the connection waits no more."""
+        if self._attempt is attempt:
+            self._attempt = None
+            handshake.login_refused(self, attempt.mechanism, refusal)
+            self._go_on()
+
+    def ask(self, pending: AnswerPending, frames: bytes) -> None:
+        """Have the user's authority fetch an answer, and act on `frames` again then; nothing else is done till then."""
+        assert self.user is not None
+        self._asking = True
+        self._again = frames
+        self.paused = True
+        self.user.authority.fetch(self.user, pending.question, self._answered)
+
+    def _answered(self) -> None:
+        if self._asking and self.state < CLOSING:
+            self._asking = False
+            self._go_on()
+
+    def access_changed(self, user: str | None) -> None:
+        if self.user is None or user not in (None, self.user.name):
+            return
+        self.answers.clear()
+        for channel in list(self.channels.values()):
+            recheck_consumers(channel)
+
+    def renewed(self) -> None:
+        """The client has shown a new secret, and it was taken. Raises 530."""
+        assert self.user is not None and self.vhost is not None
+        self._expiry.start(self.user)
+        self.broker.access_changed(self.user.name)
+        handshake.check_vhost_access(self, self.user, self.vhost.name)
 
     # -- the life of a connection
 
@@ -393,8 +464,11 @@ class Connection(Owner):
         """The handshake is done."""
         self.vhost = vhost
         self.state = RUNNING
+        assert self.user is not None
         self.broker.timers.cancel(self._deadline)
         self.broker.connection_opened(self)
+        self.broker.usage(self.user.name).connections += 1
+        vhost.member(self.user.name).connections += 1
         notices.connection_opened(self)
 
     def start_heartbeat(self, interval_s: int) -> None:
@@ -465,7 +539,10 @@ class Connection(Owner):
         self.released = True
         self._heartbeat.stop()
         self.broker.timers.cancel(self._deadline)
+        self.broker.timers.cancel(self._expiry)
         self._withheld = None
+        self._attempt = None
+        self._asking = False
         self.blocked = False
         for channel in list(self.channels.values()):
             channel.terminate()
@@ -480,3 +557,7 @@ class Connection(Owner):
         for queue in list(self.owned.values()):
             vhost.remove_queue(queue)
         self.broker.connection_closed(self)
+        assert self.user is not None
+        self.broker.usage(self.user.name).connections -= 1
+        self.broker.forget_usage(self.user.name)
+        vhost.leave(self.user.name)

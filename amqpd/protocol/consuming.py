@@ -10,6 +10,7 @@ from amqpd.broker.consumers import Consumer
 from amqpd.broker.reply_to import PSEUDO_QUEUE
 from amqpd.errors import not_allowed, not_found, not_implemented, precondition_failed
 from amqpd.protocol import notices
+from amqpd.protocol.access import READ, check_queue
 from amqpd.protocol.transactions import ACK, DISCARD, REJECT, REQUEUE
 from amqpd.wire import methods, tables
 from amqpd.wire.primitives import Reader
@@ -130,8 +131,10 @@ def basic_get(channel: Channel, reader: Reader) -> None:
 
 
 def find_queue(channel: Channel, name: str) -> Queue:
-    """The queue of that name or, without one, the last that was declared on the channel. Raises 404, 405."""
-    return channel.vhost.queue(name or last_queue(channel), channel.connection)
+    """The queue to read from: of that name or, without one, the last declared on the channel. Raises 403, 404, 405."""
+    name = name or last_queue(channel)
+    check_queue(channel, name, READ)
+    return channel.vhost.queue(name, channel.connection)
 
 
 def last_queue(channel: Channel) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from amqpd import __version__
-from amqpd.broker.ports import LoginRefused
+from amqpd.broker.limits import MAX_CHANNELS, MAX_CONNECTIONS
+from amqpd.broker.ports import LoginRefused, User
 from amqpd.errors import ACCESS_REFUSED, ConnectionFault, HandshakeFailure, not_allowed
-from amqpd.protocol import faults, notices, states
+from amqpd.protocol import access, faults, notices, states
 from amqpd.wire import methods, tables
 from amqpd.wire.frames import METHOD, PROTOCOL_HEADER, write_frame
 from amqpd.wire.primitives import Reader, as_text
@@ -67,7 +68,7 @@ def protocol_header(connection: Connection, data: bytes) -> int:
         connection.finish()
         return len(data)
     connection.state = states.AWAIT_START_OK
-    mechanisms = " ".join(connection.authenticator.mechanisms())
+    mechanisms = " ".join(connection.authenticator.mechanisms(connection.peer))
     start = methods.connection_start(server_properties(connection.broker.name), mechanisms, "en_US")
     connection.touch()
     write_frame(connection.out, METHOD, 0, start)
@@ -106,22 +107,22 @@ def _start_ok(connection: Connection, reader: Reader) -> None:
     capabilities = tables.lookup(properties, "capabilities")
     if capabilities is not None and isinstance(capabilities.value, list) and capabilities.kind == tables.TABLE:
         connection.capabilities = {name: field.value is True for name, field in capabilities.value}
-    try:
-        if mechanism not in connection.authenticator.mechanisms():
-            raise HandshakeFailure(f"unknown authentication mechanism '{mechanism}'")
-        user = connection.authenticator.login(mechanism, response, connection.from_loopback)
-    except LoginRefused as refusal:
-        _login_refused(connection, mechanism, refusal)
-        return
-    notices.login(connection, user.name, mechanism, True)
-    connection.user = user
-    connection.mechanism = mechanism
+    if mechanism not in connection.authenticator.mechanisms(connection.peer):
+        raise HandshakeFailure(f"unknown authentication mechanism '{mechanism}'")
+    connection.log_in(mechanism, response)
+
+
+def logged_in(connection: Connection) -> None:
+    """The client is who it says it is: go on with connection.tune."""
+    assert connection.user is not None
+    notices.login(connection, connection.user.name, connection.mechanism, True)
     connection.state = states.AWAIT_TUNE_OK
     limits = connection.broker.limits
     connection.send(0, methods.connection_tune(limits.channel_max, limits.frame_max, limits.heartbeat_s))
 
 
-def _login_refused(connection: Connection, mechanism: str, refusal: LoginRefused) -> None:
+def login_refused(connection: Connection, mechanism: str, refusal: LoginRefused) -> None:
+    """The client is not let in; it is told so if it can take that."""
     log.error(
         "%s login refused: user '%s' - %s", mechanism, refusal.user, refusal.reason, extra=connection.log_fields(0)
     )
@@ -130,9 +131,11 @@ def _login_refused(connection: Connection, mechanism: str, refusal: LoginRefused
         connection.refused(SILENT_PAUSE_MS)
         return
     connection.method = 0
-    raise ConnectionFault(
-        ACCESS_REFUSED,
-        f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile.",
+    connection.fail(
+        ConnectionFault(
+            ACCESS_REFUSED,
+            f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile.",
+        )
     )
 
 
@@ -164,21 +167,58 @@ def _open(connection: Connection, reader: Reader) -> None:
     reader.shortstr()
     reader.octet()
     reader.finish()
-    broker = connection.broker
-    assert connection.user is not None
-    if 0 < broker.limits.connection_max <= broker.connection_count():
-        raise not_allowed(
-            f"connection refused: node connection limit ({broker.limits.connection_max}) is reached"
-        )
-    vhost = broker.vhosts.get(name)
-    if vhost is None:
-        raise not_allowed(f"vhost {name} not found")
+    user = connection.user
+    assert user is not None
+    _check_connection_limits(connection, user, name)
+    check_vhost_access(connection, user, name)
+    vhost = connection.broker.vhosts[name]
     connection.running(vhost)
     connection.send(0, methods.CONNECTION_OPEN_OK_PAYLOAD)
     fields = connection.log_fields(0)
     title = tables.lookup(connection.client_properties, "connection_name")
     shown = f" ({as_text(title.raw())})" if title is not None and title.kind == tables.LONGSTR else ""
     log.info("connection opened%s", shown, extra=fields)
+
+
+def _check_connection_limits(connection: Connection, user: User, name: str) -> None:
+    """The limits of the node, the vhost and the user, in RabbitMQ's order. Raises 530, also for a missing vhost."""
+    broker = connection.broker
+    if 0 < broker.limits.connection_max <= broker.connection_count():
+        raise not_allowed(f"connection refused: node connection limit ({broker.limits.connection_max}) is reached")
+    vhost = broker.vhosts.get(name)
+    if vhost is None:
+        raise not_allowed(f"vhost {name} not found")
+    limit = vhost.limits.get(MAX_CONNECTIONS, -1)
+    if 0 <= limit <= vhost.connection_count():
+        raise not_allowed(
+            f"access to vhost '{name}' refused for user '{user.name}': connection limit ({limit}) is reached"
+        )
+    limit = user.limits.get(MAX_CONNECTIONS, -1)
+    if 0 <= limit <= broker.usage(user.name).connections:
+        raise not_allowed(
+            f"connection refused for user '{user.name}': user connection limit ({limit}) is reached"
+        )
+
+
+def check_vhost_access(connection: Connection, user: User, name: str) -> None:
+    """Refuse a vhost in which the user has no permissions. Raises 530, AnswerPending."""
+    if not access.may_enter(connection, user, name):
+        raise not_allowed(f"access to vhost '{name}' refused for user '{user.name}'")
+
+
+def check_channel_limits(connection: Connection, user: User) -> None:
+    """The limits of the user and the node on channels. Raises 530."""
+    broker = connection.broker
+    limit = user.limits.get(MAX_CHANNELS, -1)
+    subject = f"for user '{user.name}' has reached the maximum allowed user limit of {limit}"
+    reached = 0 <= limit <= broker.usage(user.name).channels
+    if not reached:
+        limit = broker.limits.channel_max_per_node
+        subject = f"on node '{broker.name}' has reached the maximum allowed limit of {limit}"
+        reached = 0 < limit <= broker.channels
+    if reached:
+        connection.method = 0
+        raise not_allowed(f"number of channels opened {subject}")
 
 
 def _close(connection: Connection, reader: Reader) -> None:
@@ -196,6 +236,7 @@ def _update_secret(connection: Connection, reader: Reader) -> None:
     assert connection.user is not None
     if not connection.authenticator.renew(connection.user, secret):
         raise not_allowed("New secret was refused by one of the backends")
+    connection.renewed()
     connection.send(0, methods.CONNECTION_UPDATE_SECRET_OK_PAYLOAD)
 
 

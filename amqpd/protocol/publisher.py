@@ -26,11 +26,12 @@ from amqpd.errors import (
     precondition_failed,
 )
 from amqpd.protocol import faults
+from amqpd.protocol.access import WRITE, AnswerPending, check_exchange, check_topic
 from amqpd.protocol.confirms import Confirms
 from amqpd.protocol.transactions import Transaction
 from amqpd.wire import content, frames, methods, tables
-from amqpd.wire.frames import BODY, END, HEADER, OVERHEAD
-from amqpd.wire.primitives import Reader, as_bytes, as_text, read_i16_be, read_i32_be, read_i64_be
+from amqpd.wire.frames import BODY, END, HEADER, METHOD, OVERHEAD
+from amqpd.wire.primitives import BytesWriter, Reader, as_bytes, as_text, read_i16_be, read_i32_be, read_i64_be
 
 if TYPE_CHECKING:
     from amqpd.broker.queues.contract import Queue
@@ -57,7 +58,7 @@ class Publisher:
         self._number: Final = channel.number
         self._signed_number: Final = channel.number if channel.number <= 0x7FFF else channel.number - 0x1_0000
         self._max_size: Final = channel.vhost.broker.limits.max_message_size
-        self._routes: Final = channel.vhost.routes
+        self._routes: Final = channel.vhost.member(channel.user.name).routes
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
         self._state = _NOTHING
@@ -184,13 +185,20 @@ class Publisher:
             self._check_size(size)
         route = self._routes.get(arguments)
         if route is None:
-            route = self._resolve(arguments)
+            try:
+                route = self._resolve(arguments)
+            except AnswerPending as pending:
+                self._wait(pending, arguments, frame)
+                return
         flags: int = read_i16_be(frame, 7 + content.FLAGS_OFFSET)
         persistent = False
         if flags == content.DELIVERY_MODE and header_size == _MINIMAL + 1:
             persistent = frame[7 + _MINIMAL] == 2
         elif flags != 0 or header_size != _MINIMAL:
-            self._inspected(route, frame, header_size, size)
+            try:
+                self._inspected(route, frame, header_size, size)
+            except AnswerPending as pending:
+                self._wait(pending, arguments, frame)
             return
         message = Message(
             route.address, frame, self._number, size, persistent, -1, NEVER, self._broker.now_ms, None
@@ -200,8 +208,14 @@ class Publisher:
         else:
             self._hand_out(self._walk(route, message), message, route.mandatory)
 
+    def _wait(self, pending: AnswerPending, arguments: bytes, frame: bytes) -> None:
+        """Nobody knows yet whether the user may: come back to this publish when somebody does."""
+        again = BytesWriter()
+        frames.write_frame(again, METHOD, self._number, _PUBLISH + arguments)
+        self._connection.ask(pending, again.getvalue() + frame)
+
     def _resolve(self, arguments: bytes) -> Route:
-        """The route of a publish's arguments (exchange, routing key, bits). Raises ProtocolError."""
+        """The route of a publish's arguments: exchange, routing key, bits. Raises ProtocolError, AnswerPending."""
         if len(arguments) < _SMALLEST_ARGUMENTS:
             raise faults.cannot_decode(b"\0\0" + arguments, MalformedError())
         reader = Reader(arguments, 0, len(arguments))
@@ -214,9 +228,11 @@ class Publisher:
             raise faults.cannot_decode(b"\0\0" + arguments, error) from None
         if bits & 2:
             raise not_implemented("immediate=true")
+        check_exchange(self._channel, exchange_name, WRITE)
         exchange = self._vhost.exchange(exchange_name)
         if exchange.internal:
             raise access_refused(f"cannot publish to internal {exchange.described()}")
+        check_topic(self._channel, exchange, key, WRITE)
         route = self._vhost.route_for(exchange, key, bool(bits & 1), arguments[:-1] + bytes([END]))
         if route.keyed:
             if len(self._routes) >= self._broker.limits.route_cache_size:
@@ -243,6 +259,9 @@ class Publisher:
         annotations: Annotations | None = None
         if seen.headers is not None and b"CC" in seen.headers:
             annotations = self._copies(route.key, seen.headers, changes)
+            if annotations is not None:
+                for key in annotations.keys:
+                    check_topic(self._channel, route.exchange, key, WRITE)
         if seen.user_id is not None:
             self._channel.check_user_id(seen.user_id)
         if changes or seen.unused_flag:
@@ -325,6 +344,7 @@ class Publisher:
         )
 
 
+_PUBLISH: Final = methods.BASIC_PUBLISH.to_bytes(4, "big") + b"\0\0"  # the method and its reserved field
 _PSEUDO_QUEUE: Final = as_bytes(PSEUDO_QUEUE)
 
 

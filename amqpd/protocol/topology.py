@@ -1,5 +1,6 @@
 """exchange.* and queue.*: arguments are read, names cleaned, and the vhost is asked.
 
+Permissions are asked for in RabbitMQ's order, before anything is done (`access`).
 Everything here answers through `Connection.reply`, which waits where a durable definition must be stored first.
 CR and LF are removed from names in declare, bind, unbind and delete, and nowhere else (RabbitMQ).
 """
@@ -8,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqpd.broker.arguments import NAME_PREFIX
+from amqpd.broker.arguments import DEAD_LETTER_EXCHANGE, NAME_PREFIX
 from amqpd.broker.reply_to import PREFIX, PSEUDO_QUEUE
 from amqpd.broker.routing import described_queue
-from amqpd.broker.vhost import check_owner, check_reserved
+from amqpd.broker.vhost import ALTERNATE_EXCHANGE, check_not_system, check_owner, check_reserved
 from amqpd.errors import access_refused, not_found, precondition_failed
+from amqpd.protocol.access import CONFIGURE, READ, WRITE, check_any, check_exchange, check_queue, check_topic
 from amqpd.protocol.consuming import find_queue, last_queue
 from amqpd.wire import methods, tables
 from amqpd.wire.primitives import Reader
@@ -47,12 +49,24 @@ def exchange_declare(channel: Channel, reader: Reader) -> None:
     reader.finish()
     _check_not_default(name)
     if bits & 1:
+        check_any(channel, "exchange", name)
         channel.vhost.exchange(name)
     else:
+        _check_exchange_declare(channel, name, type_name, arguments)
         channel.vhost.declare_exchange(
             name, type_name, bits & 2 != 0, bits & 4 != 0, bits & 8 != 0, arguments
         )
     _answer(channel, bits & 16 != 0, methods.EXCHANGE_DECLARE_OK_PAYLOAD)
+
+
+def _check_exchange_declare(channel: Channel, name: str, type_name: str, arguments: Table) -> None:
+    """Configure the exchange; a new one with an alternate exchange must be read from, the alternate written to."""
+    channel.vhost.broker.exchange_types.check(type_name)
+    check_exchange(channel, name, CONFIGURE)
+    alternate = tables.lookup(arguments, ALTERNATE_EXCHANGE)
+    if alternate is not None and alternate.kind == tables.LONGSTR and name not in channel.vhost.exchanges:
+        check_exchange(channel, name, READ)
+        check_exchange(channel, alternate.text(), WRITE)
 
 
 def exchange_delete(channel: Channel, reader: Reader) -> None:
@@ -62,6 +76,8 @@ def exchange_delete(channel: Channel, reader: Reader) -> None:
     bits = reader.octet()
     reader.finish()
     _check_not_default(name)
+    check_not_system(name, channel.vhost.name)
+    check_exchange(channel, name, CONFIGURE)
     channel.vhost.delete_exchange(name, bits & 1 != 0)
     _answer(channel, bits & 2 != 0, methods.EXCHANGE_DELETE_OK_PAYLOAD)
 
@@ -84,15 +100,23 @@ def _exchange_binding(channel: Channel, reader: Reader, binding: bool) -> None:
     nowait = reader.octet() & 1 != 0
     arguments = tables.read_table(reader)
     reader.finish()
-    _check_not_default(destination_name)
-    _check_not_default(source_name)
     vhost = channel.vhost
+    check_exchange(channel, destination_name, WRITE)
+    _check_not_default(destination_name)
+    _check_source(channel, source_name, key)
     if binding:
         source = vhost.exchange(source_name)
         vhost.bind(source, vhost.exchange(destination_name), key, arguments, channel.connection)
     else:
         vhost.unbind(source_name, vhost.exchanges.get(destination_name), key, arguments)
     _answer(channel, nowait, methods.EXCHANGE_BIND_OK_PAYLOAD if binding else methods.EXCHANGE_UNBIND_OK_PAYLOAD)
+
+
+def _check_source(channel: Channel, name: str, key: str) -> None:
+    """Whether the user may bind to and unbind from an exchange, by that key."""
+    _check_not_default(name)
+    check_exchange(channel, name, READ)
+    check_topic(channel, channel.vhost.exchanges.get(name), key, READ)
 
 
 def queue_declare(channel: Channel, reader: Reader) -> None:
@@ -111,6 +135,7 @@ def queue_declare(channel: Channel, reader: Reader) -> None:
         _answer(channel, nowait, methods.queue_declare_ok(name, 0, 1))
         return
     if bits & 1:
+        check_any(channel, "queue", name)
         queue = vhost.queue(name, channel.connection)
         queue.touch()
     else:
@@ -118,11 +143,21 @@ def queue_declare(channel: Channel, reader: Reader) -> None:
             name = vhost.broker.unique_name(_prefix(arguments))
         else:
             check_reserved("queue", name)
+        _check_queue_declare(channel, name, arguments)
         queue = vhost.declare_queue(
             name, bits & 2 != 0, bits & 4 != 0, bits & 8 != 0, arguments, channel.connection
         )
     channel.last_queue = name
     _answer(channel, nowait, methods.queue_declare_ok(name, queue.ready_count(), queue.consumer_count()))
+
+
+def _check_queue_declare(channel: Channel, name: str, arguments: Table) -> None:
+    """Configure the queue; a new one with a dead-letter exchange must be read from, the exchange written to."""
+    check_queue(channel, name, CONFIGURE)
+    exchange = tables.lookup(arguments, DEAD_LETTER_EXCHANGE)
+    if exchange is not None and exchange.kind == tables.LONGSTR and name not in channel.vhost.queues:
+        check_queue(channel, name, READ)
+        check_exchange(channel, exchange.text(), WRITE)
 
 
 def _prefix(arguments: Table) -> str:
@@ -146,7 +181,7 @@ def queue_bind(channel: Channel, reader: Reader) -> None:
     arguments = tables.read_table(reader)
     reader.finish()
     queue_name, key = _names(channel, queue_name, key)
-    _check_bindable(queue_name, source_name)
+    _check_bindable(channel, queue_name, source_name, key)
     source = channel.vhost.exchange(source_name)
     queue = channel.vhost.existing_queue(queue_name)
     channel.vhost.bind(source, queue, key, arguments, channel.connection)
@@ -162,7 +197,7 @@ def queue_unbind(channel: Channel, reader: Reader) -> None:
     arguments = tables.read_table(reader)
     reader.finish()
     queue_name, key = _names(channel, queue_name, key)
-    _check_bindable(queue_name, source_name)
+    _check_bindable(channel, queue_name, source_name, key)
     queue = channel.vhost.queues.get(queue_name)
     if queue is not None and channel.vhost.is_bound(source_name, queue, key, arguments):
         check_owner(queue, channel.connection)
@@ -178,18 +213,20 @@ def _names(channel: Channel, queue_name: str, key: str) -> tuple[str, str]:
     return name, key or name
 
 
-def _check_bindable(queue_name: str, source_name: str) -> None:
+def _check_bindable(channel: Channel, queue_name: str, source_name: str, key: str) -> None:
     if queue_name.startswith(PREFIX):
         raise access_refused("cannot bind or unbind to a volatile (direct reply-to) queue")
-    _check_not_default(source_name)
+    check_queue(channel, queue_name, WRITE)
+    _check_source(channel, source_name, key)
 
 
 def queue_purge(channel: Channel, reader: Reader) -> None:
     """queue.purge."""
     reader.short()
-    queue = find_queue(channel, reader.text())
+    name = reader.text()
     nowait = reader.octet() & 1 != 0
     reader.finish()
+    queue = find_queue(channel, name)
     count = queue.purge()
     _answer(channel, nowait, methods.counted(methods.QUEUE_PURGE_OK, count))
 
@@ -201,6 +238,7 @@ def queue_delete(channel: Channel, reader: Reader) -> None:
     bits = reader.octet()
     reader.finish()
     vhost = channel.vhost
+    check_queue(channel, name, CONFIGURE)
     queue = vhost.queues.get(name)
     count = 0
     if queue is not None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from amqpd.broker.ports import Transport
+from amqpd.broker.ports import Peer, Transport
 from amqpd.errors import INTERNAL_ERROR
 from amqpd.protocol.connection import Connection
 from amqpd.runtime.driver import now_ms
@@ -47,7 +47,7 @@ class Session(Transport):
     def __init__(self, hub: Hub, sock: socket.socket, name: str, from_loopback: bool) -> None:
         self.hub: Final = hub
         self.sock: Final = sock
-        self.connection: Final = Connection(hub.broker, hub.authenticator, self, name, from_loopback)
+        self.connection: Final = Connection(hub.broker, hub.authenticator, self, name, Peer("", from_loopback))
         self.gone_since_ms = -1  # when the peer was first seen to have gone, while nothing is read
         self._rest: bytearray | None = None
         self._writing = False

@@ -4,6 +4,7 @@ from harness import World
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amqpd.broker.commands import DeleteQueue
 from amqpd.broker.ports import Catalogue, Owner
 from amqpd.broker.queues.classic import UnusedTimer
 from amqpd.broker.timers import IDLE, Timers
@@ -13,11 +14,12 @@ class Deletions(Catalogue):
     """What was deleted, in order: UnusedTimer deletes its queue when it fires."""
 
     def __init__(self):
+        super().__init__()
         self.names = []
 
-    def record(self, action, subject):
-        if action == "deleted":
-            self.names.append(subject.name)
+    def keep(self, command):
+        if isinstance(command, DeleteQueue):
+            self.names.append(command.name)
 
 
 class Alarm:

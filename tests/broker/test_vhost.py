@@ -1,6 +1,6 @@
 """Virtual hosts: apart from each other, and gone with all that is in them (behaviour 2.5)."""
 
-from harness import SlowCatalogue, World, m, publish
+from harness import World, m, publish
 
 
 def two():
@@ -68,15 +68,6 @@ def test_a_connection_that_is_lost_after_its_vhost_went_leaves_quietly():
     world.broker.remove_vhost("v")
     other.lose()
     assert len(world.broker.connections) == 1
-
-
-def test_vhosts_are_recorded():
-    catalogue = SlowCatalogue()
-    catalogue.instant = True
-    world = World(catalogue)
-    world.broker.add_vhost("v")
-    world.broker.remove_vhost("v")
-    assert catalogue.recorded == [("declared", "/"), ("declared", "v"), ("deleted", "v")]
 
 
 def test_unique_names_are_what_the_random_bytes_say():

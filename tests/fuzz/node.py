@@ -7,26 +7,45 @@ from fuzz.codec import Decoder, Method, handshake
 
 from amqpd.broker.limits import Limits
 from amqpd.broker.node import Broker
-from amqpd.broker.ports import Authenticator, Catalogue, LoginRefused, Transport, User
+from amqpd.broker.ports import (
+    ALLOWED,
+    Authenticator,
+    Authority,
+    Catalogue,
+    Login,
+    LoginRefused,
+    Peer,
+    Question,
+    Transport,
+    User,
+)
 from amqpd.errors import HandshakeFailure
 from amqpd.protocol.connection import Connection
 
 ROUNDS_MAX = 200  # more than that to come to rest is an endless loop
 
 
+class Anything(Authority):
+    """Whoever is in may do everything."""
+
+    def check(self, user: User, question: Question) -> int:
+        return ALLOWED
+
+
 class Plain(Authenticator):
     """Lets `guest` in, whatever the password."""
 
-    def mechanisms(self) -> list[str]:
+    def mechanisms(self, peer: Peer) -> list[str]:
         return ["PLAIN"]
 
-    def login(self, mechanism: str, response: bytes, from_loopback: bool) -> User:
-        parts = response.split(b"\0")
+    def login(self, attempt: Login) -> None:
+        parts = attempt.response.split(b"\0")
         if len(parts) != 3:
             raise HandshakeFailure("not of the form of PLAIN")
-        if parts[1] != b"guest":
-            raise LoginRefused(parts[1].decode("utf-8", "replace"), "who?")
-        return User("guest", frozenset())
+        if parts[1] == b"guest":
+            attempt.succeed(User("guest", frozenset(), Anything()))
+        else:
+            attempt.refuse(LoginRefused(parts[1].decode("utf-8", "replace"), "who?"))
 
     def renew(self, user: User, secret: bytes) -> bool:
         return secret != b"bad"
@@ -100,7 +119,7 @@ class Node:
     def connect(self) -> Socket:
         """A socket before the protocol header."""
         socket = Socket()
-        socket.connection = Connection(self.broker, Plain(), socket, "peer", True)
+        socket.connection = Connection(self.broker, Plain(), socket, "peer", Peer("127.0.0.1", True))
         self.sockets.append(socket)
         return socket
 

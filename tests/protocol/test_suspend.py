@@ -3,6 +3,8 @@
 import pytest
 from harness import SlowCatalogue, World, m, publish
 
+from amqpd.broker.commands import DeleteBinding, DeleteExchange, DeleteQueue, PutBinding, PutExchange, PutQueue
+
 
 def slow():
     catalogue = SlowCatalogue()
@@ -10,7 +12,6 @@ def slow():
     world = World(catalogue)
     client, other = world.client(channels=(1, 2)), world.client()
     catalogue.instant = False
-    catalogue.begin()
     return world, catalogue, client, other
 
 
@@ -140,27 +141,33 @@ def test_an_alarm_and_a_definition_both_have_to_end():
     client.expect("basic.qos-ok")
 
 
+BOUND = ("/", "dx", "queue", "dq", "k")
+
+
 @pytest.mark.parametrize(
     ("said", "recorded"),
     [
-        ([m("queue.declare", queue="d", durable=True)], [("declared", "d")]),
-        ([m("exchange.declare", exchange="d", type="topic", durable=True)], [("declared", "d")]),
+        ([m("queue.declare", queue="d", durable=True)], [PutQueue("/", "d")]),
+        ([m("exchange.declare", exchange="d", type="topic", durable=True)], [PutExchange("/", "d", "topic")]),
         ([m("exchange.declare", exchange="t", type="topic")], []),
-        ([m("queue.bind", queue="dq", exchange="dx", routing_key="k")], [("declared", "k")]),
+        ([m("queue.bind", queue="dq", exchange="dx", routing_key="k")], [PutBinding(*BOUND)]),
         ([m("queue.bind", queue="tq", exchange="dx", routing_key="k")], []),
         ([m("queue.bind", queue="dq", exchange="tx", routing_key="k")], []),
-        ([m("exchange.bind", destination="dx", source="amq.fanout", routing_key="k")], [("declared", "k")]),
-        ([m("queue.delete", queue="dq")], [("deleted", "dq")]),
-        ([m("exchange.delete", exchange="dx")], [("deleted", "dx")]),
+        (
+            [m("exchange.bind", destination="dx", source="amq.fanout", routing_key="k")],
+            [PutBinding("/", "amq.fanout", "exchange", "dx", "k")],
+        ),
+        ([m("queue.delete", queue="dq")], [DeleteQueue("/", "dq")]),
+        ([m("exchange.delete", exchange="dx")], [DeleteExchange("/", "dx")]),
         ([m("queue.delete", queue="tq")], []),
         (
             [m("queue.bind", queue="dq", exchange="dx", routing_key="k")] * 2
             + [m("queue.unbind", queue="dq", exchange="dx", routing_key="k")],
-            [("declared", "k"), ("deleted", "k")],
+            [PutBinding(*BOUND), DeleteBinding(*BOUND)],
         ),
-        (
+        (  # a deletion takes its bindings along
             [m("queue.bind", queue="dq", exchange="dx", routing_key="k"), m("queue.delete", queue="dq")],
-            [("declared", "k"), ("deleted", "k"), ("deleted", "dq")],
+            [PutBinding(*BOUND), DeleteQueue("/", "dq")],
         ),
     ],
     ids=range(12),
@@ -173,6 +180,34 @@ def test_what_is_durable_is_recorded(said, recorded):
     client.declare("tq")
     client.exchange("dx", "direct", durable=True)
     client.exchange("tx", "direct")
-    catalogue.begin()
+    catalogue.commands.clear()
     client.send(*said)
-    assert catalogue.recorded == recorded
+    assert catalogue.commands == recorded
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        m("queue.declare", queue="q", durable=True),
+        m("exchange.declare", exchange="x", type="direct", durable=True),
+        m("queue.bind", queue="q", exchange="x"),
+    ],
+    ids=lambda said: said.name,
+)
+def test_who_is_told_that_something_is_there_waits_for_it_too(said):
+    """Otherwise a crash could take away what a second client was promised."""
+    world, catalogue, client, other = slow()
+    catalogue.instant = True
+    client.declare("q", durable=True)
+    client.exchange("x", "direct", durable=True)
+    client.send(m("queue.delete", queue="q"), m("exchange.delete", exchange="x"))
+    catalogue.instant = False
+    client.send(m("queue.declare", queue="q", durable=True, nowait=True))
+    stored(world, catalogue)
+    client.send(m("exchange.declare", exchange="x", type="direct", durable=True, nowait=True))
+    stored(world, catalogue)
+    client.send(m("queue.bind", queue="q", exchange="x", nowait=True))
+    other >> said
+    other.quiet()
+    stored(world, catalogue)
+    other.expect(said.name + "-ok")

@@ -29,15 +29,20 @@ class Fetched:
 
 
 class Queue(Destination):
-    """The contract. `owner` is the connection of an exclusive queue; `volatile` ones are not listed anywhere."""
+    """The contract. `owner` is the connection of an exclusive queue; `volatile` ones are not listed anywhere.
+
+    `absent` ones are of a type that this node does not serve; `type_name` is classic, quorum or stream.
+    """
 
     volatile = False
+    absent = False
 
     def __init__(
         self, vhost: VHost, name: str, durable: bool, auto_delete: bool, arguments: Table, owner: Owner | None
     ) -> None:
         super().__init__(vhost, name, durable, auto_delete, arguments)
         self.owner = owner
+        self.type_name = "classic"
         self.deleted = False
         self.ack_timeout_ms = -1  # how long a delivery may wait for its acknowledgement; -1 for ever
 
