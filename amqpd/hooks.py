@@ -5,11 +5,13 @@ or when the setting `plugins` does. It may define any of these functions; what i
 
     register_exchange_types(registry)   before anything is declared: `registry.register(NAME, CLASS)` adds an exchange
                                         type, a subclass of `amqpd.broker.exchanges.contract.ExchangeType`
+    register_auth_backends(registry)    before the first login: `registry.register(NAME, BACKEND)` adds who can be named
+                                        in `auth_backends`, a `Backend` or `AsyncBackend` of `amqpd.auth.backends`
     on_start(broker)                    once, when the node's `amqpd.broker.node.Broker` is complete and before the
                                         first client: to declare what the plugin needs, or to subscribe to alarms
 
-Both are called on the node's own thread and must not block. Built-in exchange types are registered in the same way. A
-plugin that cannot be loaded or whose function raises stops the start with ConfigError, which names it: a node without
+All are called on the node's own thread and must not block. Built-in exchange types and the backend `internal` are
+registered in the same way. A plugin that cannot be loaded or whose function raises stops the start with ConfigError, which names it: a node without
 what its definitions need would be worse than none.
 """
 
@@ -26,7 +28,7 @@ from typing import Final
 from amqpd.errors import ConfigError
 
 GROUP: Final = "amqpd.plugins"
-HOOKS: Final = ("register_exchange_types", "on_start")
+HOOKS: Final = ("register_exchange_types", "register_auth_backends", "on_start")
 
 
 @dataclass(frozen=True, slots=True)

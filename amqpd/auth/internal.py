@@ -1,44 +1,164 @@
-"""The built-in authenticator: SASL credentials against the table of users, and users that may come from here only."""
+"""The node's own backend: passwords and permissions out of the tables of `accounts`.
+
+A password hashed with argon2 is checked in a thread, and when it was right a keyed digest of it is kept with the
+account (`Account.proof`), in memory only: the next login with it costs microseconds. So a thousand clients that come
+back at once cost one hash for each user, and a new password is proven anew. Logins with the same credentials that
+arrive while these are checked wait for the same answer.
+
+Invariants: an unknown user costs what a wrong password costs. An answer counts only if the account still has the hash
+that was checked. At most LOGINS_MAX logins wait; how many hashes do is the limit of the `Offload`.
+
+Source: RabbitMQ, rabbit_auth_backend_internal.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+import hmac
+import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from amqpd.auth import sasl
-from amqpd.auth.users import Users
-from amqpd.broker.ports import Authenticator, Login, LoginRefused, Peer, User
-from amqpd.errors import HandshakeFailure
+from amqpd.auth import passwords
+from amqpd.auth.accounts import Account, Accounts
+from amqpd.auth.backends import (
+    Backend,
+    BackendAuthority,
+    Clock,
+    Credentials,
+    Identity,
+    Offload,
+    Refused,
+    Verdict,
+    failure,
+)
+from amqpd.broker.ports import ALLOWED, REFUSED, Peer, Question, User
+
+log = logging.getLogger("amqpd.auth")
+
+LOGINS_MAX: Final = 20_000
+INVALID: Final = "invalid credentials"
+BLANK: Final = "a blank password: users without one log in by certificate (EXTERNAL)"
 
 
-class InternalAuthenticator(Authenticator):
-    """Users of this node. Those named in `loopback_users` must connect from the machine that the node runs on."""
+class InternalAuthority(BackendAuthority):
+    """Decides by the permissions there are now, for all users. Answers at once."""
 
-    def __init__(self, users: Users, loopback_users: Collection[str]) -> None:
-        self.users: Final = users
-        self._loopback_users: Final = frozenset(loopback_users)
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts: Final = accounts
 
-    def mechanisms(self, peer: Peer) -> list[str]:
-        """The SASL mechanisms offered, in the order of the offer."""
-        return list(sasl.MECHANISMS)
+    def check(self, user: User, question: Question) -> int:
+        """ALLOWED or REFUSED; the latter for a user who was deleted."""
+        return ALLOWED if self._allowed(user.name, question) else REFUSED
 
-    def login(self, attempt: Login) -> None:
-        """Answer `attempt`. Raises HandshakeFailure.
+    def _allowed(self, user: str, question: Question) -> bool:
+        if self._accounts.find(user) is None:
+            return False
+        if question.kind == "topic":
+            topic = self._accounts.topic_permission(user, question.vhost, question.name)
+            return topic is None or topic.permits[question.permission].matches(question.routing_key)
+        permission = self._accounts.permission(user, question.vhost)
+        if permission is None or question.kind == "vhost":
+            return permission is not None
+        return permission.permits[question.permission].matches(question.name)
 
-        The password is checked first, so that the log's reason tells nothing to whoever guesses names.
-        """
-        credentials = sasl.MECHANISMS.get(attempt.mechanism)
-        if credentials is None:
-            raise HandshakeFailure(f"unknown authentication mechanism '{attempt.mechanism}'")
-        name, password = credentials(attempt.response)
-        user = self.users.verified(name, password)
-        if user is None:
-            attempt.refuse(LoginRefused(name, "invalid credentials"))
-        elif name in self._loopback_users and not attempt.peer.from_loopback:
-            attempt.refuse(LoginRefused(name, "can only connect via localhost"))
+    def fetch(self, user: User, question: Question, answered: Callable[[], None]) -> None:
+        """Never needed: `check` knows."""
+        answered()
+
+
+class InternalBackend(Backend):
+    """Users of this node. `random` returns that many random bytes."""
+
+    _offload: Offload
+
+    def __init__(self, accounts: Accounts, random: Callable[[int], bytes]) -> None:
+        self._accounts: Final = accounts
+        self._authority: Final = InternalAuthority(accounts)
+        self._key: Final = random(32)
+        self._nobody: Final = Account("", {})
+        self._checking: Final[dict[bytes, list[Callable[[bool], None]]]] = {}  # by proof
+        self._waiting = 0
+        self.configure(passwords.ARGON2)
+
+    def configure(self, algorithm: str) -> None:
+        """New passwords are hashed by `algorithm`: an unknown user then costs as much as one of those."""
+        self._nobody.algorithm = algorithm
+        self._nobody.password_hash = passwords.nobodys(algorithm)
+
+    def attach(self, clock: Clock, offload: Offload) -> None:
+        """Called once, by the registry."""
+        self._offload = offload
+
+    def authenticate(self, credentials: Credentials, decided: Callable[[Verdict], None]) -> None:
+        """Compare passwords; who comes without one was proven to be who it is, and must only be there."""
+        account = self._accounts.find(credentials.name)
+        if credentials.password is None:
+            decided(_verdict(account))
+        elif not credentials.password:
+            decided(Refused(BLANK))
         else:
-            attempt.succeed(user)
+            checked = account if account is not None and account.password_hash else self._nobody
+            self._verify(credentials, checked, decided)
 
-    def renew(self, user: User, secret: bytes) -> bool:
-        """True: a password does not run out, so any new secret is taken and ignored, as RabbitMQ's own backend does."""
-        return True
+    def authorise(self, identity: Identity, peer: Peer, decided: Callable[[Verdict], None]) -> None:
+        """The tags of a user who is here too."""
+        decided(_verdict(self._accounts.find(identity.name)))
+
+    def authority(self, identity: Identity, peer: Peer) -> BackendAuthority:
+        """The permissions."""
+        return self._authority
+
+    # -- passwords
+
+    def _verify(self, credentials: Credentials, account: Account, decided: Callable[[Verdict], None]) -> None:
+        password, hashed, algorithm = credentials.password or b"", account.password_hash, account.algorithm
+        answer = partial(self._answer, account, hashed, decided)
+        if not passwords.is_slow(algorithm):
+            answer(passwords.verify_password(password, hashed, algorithm))
+            return
+        proof = self._proof(credentials.name, password, hashed)
+        if hmac.compare_digest(account.proof, proof):
+            answer(True)
+            return
+        if self._waiting >= LOGINS_MAX:
+            decided(Refused(f"{LOGINS_MAX} logins wait for their passwords to be checked", failed=True))
+            return
+        self._waiting += 1
+        waiting = self._checking.setdefault(proof, [])
+        waiting.append(answer)
+        if len(waiting) == 1:
+            # A lambda shows nothing of what it holds, unlike a partial.
+            verify = lambda: passwords.verify_password(password, hashed, algorithm)  # noqa: E731
+            self._offload.thread(verify, partial(self._checked, account, hashed, proof))
+
+    def _checked(self, account: Account, hashed: str, proof: bytes, result: bool | Exception) -> None:
+        if isinstance(result, Exception):
+            log.error("a password could not be checked: hashing %s", failure(result))
+        elif result and account.password_hash == hashed:
+            account.proof = proof
+        answers = self._checking.pop(proof)
+        self._waiting -= len(answers)
+        for answer in answers:
+            answer(result is True)
+
+    def _answer(self, account: Account, hashed: str, decided: Callable[[Verdict], None], right: bool) -> None:
+        current = self._accounts.find(account.name)
+        if right and current is not None and current.password_hash == hashed:
+            decided(_verdict(current))
+        else:
+            decided(Refused(INVALID))
+
+    def _proof(self, name: str, password: bytes, hashed: str) -> bytes:
+        """A digest that only this process can make. Its parts are told apart by their lengths."""
+        raw_name = name.encode("utf-8", "surrogateescape")
+        sizes = f"{len(raw_name)} {len(hashed)} ".encode("ascii")
+        return hashlib.blake2b(sizes + raw_name + hashed.encode("ascii") + password, key=self._key).digest()
+
+
+def _verdict(account: Account | None) -> Verdict:
+    return Identity(account.name, account.tags) if account is not None else Refused(INVALID)
+
+
+from amqpd.auth.users import InternalAuthenticator as InternalAuthenticator  # noqa: E402
