@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -34,6 +34,9 @@ from amqpd.server import listeners as listening
 from amqpd.server.control import ControlServer
 from amqpd.server.hub import Hub
 from amqpd.server.operator import Operator
+
+if TYPE_CHECKING:
+    from amqpd.server.contexts import TlsContexts
 
 log = logging.getLogger("amqpd.node")
 
@@ -63,6 +66,7 @@ class Node:
         self.users: Final = Users(os.urandom)
         self.users.add(settings.text("default_user"), settings.text("default_pass"), ["administrator"])
         self.authenticator: Final = InternalAuthenticator(self.users, settings.names("loopback_users"))
+        self.tls: Final = _tls_contexts(settings)
         self.stopping: Final = trio.Event()
         self.addresses: list[str] = []
         self._driver: Driver | None = None
@@ -94,7 +98,9 @@ class Node:
         """
         settings = self.settings
         mode = int(settings.text("unix_socket_mode"), 8)
-        listeners = listening.open_listeners(settings.names("listeners"), mode)
+        listeners = listening.open_listeners(
+            settings.names("listeners"), mode, settings.names("tls_listeners"), self.tls
+        )
         try:
             self.addresses = [listener.address for listener in listeners]
             async with trio.open_nursery() as nursery:
@@ -114,7 +120,14 @@ class Node:
     ) -> None:
         settings = self.settings
         self._driver = Driver(self.broker)
-        self._hub = Hub(self.broker, self.authenticator, self._driver, nursery, settings.number("handshake_max"))
+        self._hub = Hub(
+            self.broker,
+            self.authenticator,
+            self._driver,
+            nursery,
+            settings.number("handshake_max"),
+            settings.names("trusted_proxies"),
+        )
         if settings.flag("event_exchange"):
             self.broker.events.enable()
         if settings.flag("log_exchange"):
@@ -127,6 +140,8 @@ class Node:
         nursery.start_soon(self._driver.run)
         nursery.start_soon(memory.watch, self._driver, memory.watermark_bytes(watermark, memory.total_bytes()))
         nursery.start_soon(self._hub.sweep)
+        if self.tls is not None:
+            nursery.start_soon(self.tls.watch_expiry)
         if data_dir is not None:
             control = ControlServer(self._hub, Operator(self._hub, self.addresses, self.stop))
             await nursery.start(control.serve, str(data_dir.control_path))
@@ -140,6 +155,15 @@ class Node:
                 for listener in listeners:
                     nursery.start_soon(listener.accept, self.hub.admit)
                 task_status.started()
+
+
+def _tls_contexts(settings: Settings) -> TlsContexts | None:
+    """The node's certificates, where there is a listener with TLS. Raises ConfigError."""
+    if not settings.names("tls_listeners"):
+        return None
+    from amqpd.server.contexts import TlsContexts  # it imports what takes long, and few need
+
+    return TlsContexts(settings)
 
 
 async def _attached(

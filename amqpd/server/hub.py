@@ -1,6 +1,6 @@
 """All sessions of a node: lets them in, tells them of alarms, finds those whose peers have gone, and ends them.
 
-Does not listen (`listeners`) and does not read or write (`session`).
+Does not listen (`listeners`) and does not read or write (`arrival`, then `session`).
 """
 
 from __future__ import annotations
@@ -8,15 +8,22 @@ from __future__ import annotations
 import logging
 import select
 import socket
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from amqpd.broker.node import Broker
-from amqpd.broker.ports import Authenticator
+from amqpd.broker.ports import Authenticator, Peer
 from amqpd.protocol.states import REFUSED
 from amqpd.runtime.driver import Driver, now_ms
+from amqpd.server.arrival import STEPS_AT_ONCE, Arrival
+from amqpd.server.endpoints import Networks
 from amqpd.server.session import Session
+
+if TYPE_CHECKING:
+    from amqpd.server.contexts import TlsContexts
+    from amqpd.server.tls import Tls
 
 log = logging.getLogger("amqpd.server")
 
@@ -26,40 +33,70 @@ GONE_TIMEOUT_MS: Final = 30_000  # about when RabbitMQ's heartbeat would fail on
 
 
 class Hub:
-    """`nursery` holds the tasks of all sessions. `handshake_max` is the limit on sessions not open; 0 is none."""
+    """`nursery` holds the tasks of all sessions. `handshake_max` is the limit on what is not open; 0 is none.
+
+    `trusted_proxies` are addresses and networks, as in the setting. Raises ValueError where they are not.
+    """
 
     def __init__(
-        self, broker: Broker, authenticator: Authenticator, driver: Driver, nursery: trio.Nursery, handshake_max: int
+        self,
+        broker: Broker,
+        authenticator: Authenticator,
+        driver: Driver,
+        nursery: trio.Nursery,
+        handshake_max: int,
+        trusted_proxies: Sequence[str] = (),
     ) -> None:
         self.broker: Final = broker
         self.authenticator: Final = authenticator
         self.driver: Final = driver
         self.nursery: Final = nursery
+        self.arrivals: Final[dict[Arrival, None]] = {}  # those that have no session yet
+        self.handshake_steps: Final = trio.Semaphore(STEPS_AT_ONCE)
         self.sessions: Final[dict[Session, None]] = {}
         self.parked: Final[dict[Session, None]] = {}  # those that do not read now
         self._handshake_max: Final = handshake_max
+        self._trusted_proxies: Final = Networks(trusted_proxies)
         self._empty: trio.Event | None = None
         broker.alarms.subscribe(self._alarms_changed)
         driver.recover = self._recover
 
     # -- coming and going
 
-    def admit(self, sock: socket.socket, name: str, from_loopback: bool) -> None:
-        """Serve a socket that was just accepted; it is closed when the session ends."""
-        waiting = len(self.sessions) - self.broker.connection_count()
+    def admit(self, sock: socket.socket, name: str, peer: Peer, contexts: TlsContexts | None = None) -> None:
+        """Serve a socket that was just accepted, and close it at the end. `contexts` are there on a TLS listener."""
+        waiting = len(self.arrivals) + len(self.sessions) - self.broker.connection_count()
         if 0 < self._handshake_max <= waiting:
             log.warning("refused %s: handshake_max (%d) is reached", name, self._handshake_max)
             sock.close()
             return
+        proxied = peer.address in self._trusted_proxies
+        if contexts is None and not proxied:
+            self.nursery.start_soon(self.begin(sock, name, peer).run)
+            return
+        arrival = Arrival(self, sock, name, peer, proxied, contexts.open() if contexts is not None else None)
+        self.arrivals[arrival] = None
+        self.nursery.start_soon(arrival.run)
+
+    def begin(self, sock: socket.socket, name: str, peer: Peer, tls: Tls | None = None) -> Session:
+        """AMQP can begin: make a session, whose `run` is the caller's to start."""
         with self.driver.round():
-            session = Session(self, sock, name, from_loopback)
+            session = Session(self, sock, name, peer, tls)
             self.sessions[session] = None
-            self.nursery.start_soon(session.run)
+        return session
+
+    def forget_arrival(self, arrival: Arrival) -> None:
+        """A session has begun in its place, or its socket is closed."""
+        self.arrivals.pop(arrival, None)
+        self._tell_if_empty()
 
     def forget(self, session: Session) -> None:
         """A session has ended."""
         self.sessions.pop(session, None)
-        if not self.sessions and self._empty is not None:
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        if not self.sessions and not self.arrivals and self._empty is not None:
             self._empty.set()
 
     def close(self, session: Session, reason: str) -> None:
@@ -79,10 +116,12 @@ class Hub:
 
     async def stop(self, timeout_s: float) -> None:
         """Close all connections and wait, for a limited time, until all sessions have ended."""
+        for arrival in list(self.arrivals):
+            arrival.abort()
         with self.driver.round():
             for session in list(self.sessions):
                 self.close(session, SHUTDOWN_REASON)
-        if self.sessions:
+        if self.sessions or self.arrivals:
             self._empty = trio.Event()
             with trio.move_on_after(timeout_s):
                 await self._empty.wait()

@@ -1,25 +1,29 @@
 """Where clients come in: TCP and UNIX-domain sockets, and the accept loops.
 
 A listener is given as `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`. `[::]:PORT` takes IPv4 as well, unless an IPv4
-listener on the same port is configured too.
+listener on the same port is configured too. What a listener with TLS lets in speaks TLS: that is not seen here.
 """
 
 from __future__ import annotations
 
 import errno
-import ipaddress
 import itertools
 import logging
 import os
 import re
 import socket
 import stat
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from amqpd.broker.ports import Peer
 from amqpd.errors import ConfigError
+from amqpd.server.endpoints import endpoint, is_loopback, plain
+
+if TYPE_CHECKING:
+    from amqpd.server.contexts import TlsContexts
 
 log = logging.getLogger("amqpd.server")
 
@@ -27,22 +31,31 @@ BACKLOG: Final = 4096
 ACCEPTS_MAX: Final = 64  # in one go, before other tasks have their turn
 PAUSE_S: Final = 0.5  # when the machine has run out of something
 UNIX_PREFIX: Final = "unix:"
+TLS_PREFIX: Final = "tls:"
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _FATAL: Final = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EFAULT)
 _unix_numbers = itertools.count(1)
 
-Admit = Callable[[socket.socket, str, bool], None]
+Admit = Callable[[socket.socket, str, Peer, "TlsContexts | None"], None]
 
 
 class Listener:
-    """A listening socket. `address` is what a client connects to, with the port that was really bound."""
+    """A listening socket. `address` is what a client connects to, with the port that was really bound.
 
-    def __init__(self, sock: socket.socket, path: str = "") -> None:
+    It begins with `unix:` or, where clients need TLS, with `tls:`.
+    """
+
+    def __init__(self, sock: socket.socket, path: str = "", contexts: TlsContexts | None = None) -> None:
         self.sock: Final = sock
         self.path: Final = path
-        self.address: Final = UNIX_PREFIX + path if path else endpoint(sock.getsockname())
+        self.contexts: Final = contexts
+        self.address: Final = UNIX_PREFIX + path if path else self._tcp_address()
         self._closed = False
+
+    def _tcp_address(self) -> str:
+        host, port, *_rest = self.sock.getsockname()
+        return (TLS_PREFIX if self.contexts is not None else "") + endpoint(host, port)
 
     def close(self) -> None:
         """Stop listening; a UNIX socket's file goes too. May be called more than once."""
@@ -87,45 +100,35 @@ class Listener:
     def _let_in(self, sock: socket.socket, peer: object, admit: Admit) -> None:
         sock.setblocking(False)
         if self.path:
-            admit(sock, f"unix:{next(_unix_numbers)} -> {self.address}", True)
+            admit(sock, f"unix:{next(_unix_numbers)} -> {self.address}", Peer("", True), None)
             return
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            local = sock.getsockname()
+            reached, reached_port, *_rest = sock.getsockname()
         except OSError:  # reset before we came to it (macOS)
             sock.close()
             return
         assert isinstance(peer, tuple)
-        admit(sock, f"{endpoint(peer)} -> {endpoint(local)}", is_loopback(peer[0]))
+        host, port, *_rest = peer
+        name = f"{endpoint(host, port)} -> {endpoint(reached, reached_port)}"
+        admit(sock, name, Peer(plain(host), is_loopback(host)), self.contexts)
 
 
-def endpoint(address: tuple[str, int]) -> str:
-    """`host:port` as RabbitMQ prints it: IPv6 in brackets, IPv4 in IPv6 as IPv4."""
-    host, port = address[0], address[1]
-    host = _unmapped(host)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an IP address is one of this machine's own."""
-    return ipaddress.ip_address(_unmapped(host)).is_loopback
-
-
-def _unmapped(host: str) -> str:
-    plain = host.partition("%")[0]
-    return plain.removeprefix("::ffff:") if "." in plain else plain
-
-
-def open_listeners(specs: list[str], unix_mode: int) -> list[Listener]:
-    """Listen everywhere in `specs`, or nowhere. Raises ConfigError."""
+def open_listeners(
+    specs: Sequence[str], unix_mode: int, tls_specs: Sequence[str] = (), contexts: TlsContexts | None = None
+) -> list[Listener]:
+    """Listen everywhere in `specs`, and with TLS in `tls_specs`, or nowhere. Raises ConfigError."""
     listeners: list[Listener] = []
+    everywhere = [*specs, *tls_specs]
     try:
         for spec in specs:
             if spec.startswith(UNIX_PREFIX):
                 listeners.append(listen_unix(spec.removeprefix(UNIX_PREFIX), unix_mode))
             else:
-                listeners.extend(_listen_tcp(spec, specs))
+                listeners.extend(_listen_tcp(spec, everywhere, None))
+        for spec in tls_specs:
+            listeners.extend(_listen_tcp(spec, everywhere, contexts))
     except BaseException:
         close_all(listeners)
         raise
@@ -138,7 +141,7 @@ def close_all(listeners: list[Listener]) -> None:
         listener.close()
 
 
-def _listen_tcp(spec: str, specs: list[str]) -> list[Listener]:
+def _listen_tcp(spec: str, specs: Sequence[str], contexts: TlsContexts | None) -> list[Listener]:
     found = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^:\[\]\s]+)):(\d{1,5})", spec)
     if found is None or int(found[3]) > 65_535:
         raise ConfigError(f"listeners: {spec!r} is not of the form HOST:PORT, [IPV6]:PORT or unix:PATH")
@@ -152,7 +155,7 @@ def _listen_tcp(spec: str, specs: list[str]) -> list[Listener]:
     failure: OSError | None = None
     for family, _type, protocol, _name, address in infos:
         try:
-            listeners.append(Listener(_bind(family, protocol, address, ipv4_too)))
+            listeners.append(Listener(_bind(family, protocol, address, ipv4_too), contexts=contexts))
         except OSError as error:
             failure = error
             if error.errno == errno.EADDRINUSE:

@@ -9,6 +9,10 @@ Back-pressure, in the order in which it sets in:
 
 One read of at most READ_SIZE bytes, then every other task has its turn: who floods delays others by one batch only.
 
+With TLS a read is decrypted and what is sent is encrypted, in the same place and by the same rules. Unsent bytes are
+counted as they go to the socket, with what TLS adds. A client that goes without TLS's goodbye is one that closes its
+socket like any other: whether the end was an orderly one is AMQP's to tell.
+
 Invariants: `run` is the only task that reads, and on its way out, whatever happened, tells the connection `lost` once.
 At most one task waits for the socket to become writable: the writer, or after `close` was called `run`.
 """
@@ -26,9 +30,11 @@ from amqpd.broker.ports import Peer, Transport
 from amqpd.errors import INTERNAL_ERROR
 from amqpd.protocol.connection import Connection
 from amqpd.runtime.driver import now_ms
+from amqpd.server.tls import RECORD_MAX, TlsError
 
 if TYPE_CHECKING:
     from amqpd.server.hub import Hub
+    from amqpd.server.tls import Tls
 
 log = logging.getLogger("amqpd.connection")
 
@@ -37,17 +43,21 @@ SEND_SIZE: Final = 1_048_576  # bytes offered to the socket at a time from what 
 CLOSE_TIMEOUT_S: Final = 10.0  # to send what is left, and for the peer to close its side
 
 _RETRY: Final = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
-_buffer = bytearray(READ_SIZE)  # shared by all: nobody waits between the read and the copy
-_view = memoryview(_buffer)
+_buffer = bytearray(READ_SIZE + RECORD_MAX)  # shared by all: nobody waits between the read and the copy
+shared_view: Final = memoryview(_buffer)
 
 
 class Session(Transport):
-    """`sock` is non-blocking, and closed by this session. `run` must be started exactly once."""
+    """`sock` is non-blocking, and closed by this session. `run` must be started exactly once.
 
-    def __init__(self, hub: Hub, sock: socket.socket, name: str, from_loopback: bool) -> None:
+    With `tls` the handshake is done.
+    """
+
+    def __init__(self, hub: Hub, sock: socket.socket, name: str, peer: Peer, tls: Tls | None = None) -> None:
         self.hub: Final = hub
         self.sock: Final = sock
-        self.connection: Final = Connection(hub.broker, hub.authenticator, self, name, Peer("", from_loopback))
+        self.connection: Final = Connection(hub.broker, hub.authenticator, self, name, peer)
+        self._tls: Final = tls
         self.gone_since_ms = -1  # when the peer was first seen to have gone, while nothing is read
         self._rest: bytearray | None = None
         self._writing = False
@@ -60,7 +70,14 @@ class Session(Transport):
 
     def flush(self) -> None:
         data = self.connection.take_output()
-        if self._ended or not (data or self.connection.congested):
+        if data and self._tls is not None and not self._ended:
+            data = self._encrypted(data, self._tls)
+        if data or self.connection.congested:
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        """Send bytes as they are; what the socket does not take waits for the writer task."""
+        if self._ended:
             return
         if self._rest is not None:
             self._rest += data
@@ -108,9 +125,11 @@ class Session(Transport):
 
     # -- reading
 
-    async def run(self) -> None:
-        """Serve the client until its end. Raises nothing but Cancelled."""
+    async def run(self, received: bytes = b"") -> None:
+        """Serve the client until its end. `received` was read before. Raises nothing but Cancelled."""
         try:
+            if received:
+                self._feed(received)
             while not self._ended and not self._closing:
                 if self._go_on:
                     await trio.lowlevel.checkpoint()
@@ -137,6 +156,9 @@ class Session(Transport):
             self.gone_since_ms = -1
 
     async def _read(self) -> None:
+        if self._tls is not None and self._tls.ended:
+            self._client_has_gone()
+            return
         try:
             await trio.lowlevel.wait_readable(self.sock)
         except trio.ClosedResourceError:
@@ -144,17 +166,22 @@ class Session(Transport):
         if self._ended or self._closing or self.connection.paused:
             return
         size = self._receive()
+        if size > 0 and self._tls is not None:
+            size = self._decrypt(size, self._tls)
         if size > 0:
-            self._feed(bytes(_view[:size]))
+            self._feed(bytes(shared_view[:size]))
         elif size == 0:
-            self._ended = True
-            if self.connection.vhost is not None:
-                log.warning("the client closed its socket without connection.close", extra=self.log_fields())
+            self._client_has_gone()
+
+    def _client_has_gone(self) -> None:
+        self._ended = True
+        if self.connection.vhost is not None:
+            log.warning("the client closed its socket without connection.close", extra=self.log_fields())
 
     def _receive(self) -> int:
         """Read once into the shared buffer. 0 at the stream's end or where it broke, -1 if there was nothing yet."""
         try:
-            return self.sock.recv_into(_buffer)
+            return self.sock.recv_into(_buffer, READ_SIZE)
         except OSError as error:
             if error.errno in _RETRY:
                 return -1
@@ -235,10 +262,36 @@ class Session(Transport):
             self.crashed()
         self.hub.driver.end_round()
 
+    # -- TLS
+
+    def _decrypt(self, size: int, tls: Tls) -> int:
+        """Decrypt what was read, where it stands. Returns as `_receive` does. TLS may have something to answer."""
+        try:
+            size = tls.decrypt(shared_view[:size], shared_view) or -1
+        except TlsError as error:
+            log.error("connection lost: TLS: %s", error, extra=self.log_fields())
+            size = 0
+        answer = tls.take_output()
+        if answer:
+            self._put(answer)
+        return size
+
+    def _encrypted(self, data: bytes, tls: Tls) -> bytes:
+        try:
+            return tls.encrypt(data)
+        except TlsError as error:
+            log.error("connection lost: TLS: %s", error, extra=self.log_fields())
+            self.abort()
+            return b""
+
     # -- the end
 
     async def _hang_up(self) -> None:
         """Send what is left, then wait for the peer to close too: closing at once could cost it our last bytes."""
+        if self._tls is not None:
+            self._put(self._tls.close())
+            if self._ended:
+                return
         with trio.move_on_after(CLOSE_TIMEOUT_S):
             try:
                 while self._rest is not None:

@@ -12,32 +12,8 @@ from peer import Peer, until
 
 from amqpd.errors import ConfigError
 from amqpd.server import listeners
-from amqpd.server.listeners import endpoint, is_loopback, open_listeners
+from amqpd.server.listeners import open_listeners
 from amqpd.testing import open_broker
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        (("127.0.0.1", 5672), "127.0.0.1:5672"),
-        (("::1", 5672, 0, 0), "[::1]:5672"),
-        (("::ffff:10.0.0.1", 5672, 0, 0), "10.0.0.1:5672"),
-        (("fe80::1%eth0", 5672, 0, 2), "[fe80::1]:5672"),
-    ],
-)
-def test_endpoints_are_shown_as_rabbitmq_shows_them(address, shown):
-    assert endpoint(address) == shown
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"])
-def test_loopback(host):
-    assert is_loopback(host)
-
-
-@pytest.mark.parametrize("host", ["10.0.0.1", "0.0.0.0", "::", "::ffff:10.0.0.1", "fe80::1%eth0", "2001:db8::1"])
-def test_not_loopback(host):
-    assert not is_loopback(host)
-
 
 NONSENSE = ["", "5672", "localhost", "localhost:", ":5672", "::1:5672", "[::1]", "a:65536", "a:b", "http://a:1", "a :1"]
 
@@ -93,7 +69,8 @@ async def test_an_ipv6_wildcard_takes_ipv4_too():
         await peer.handshake()
         (session,) = broker.node.hub.sessions
         assert session.connection.name.startswith("127.0.0.1:")
-        assert session.connection.from_loopback
+        assert session.connection.peer.address == "127.0.0.1"
+        assert session.connection.peer.from_loopback
         await peer.close()
 
 
@@ -189,10 +166,10 @@ async def accepted(listener, admitted):
     """Run the accept loop until somebody was let in."""
     with socket.create_connection(listener.sock.getsockname()):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(listener.accept, lambda sock, name, loopback: admitted.append((sock, name, loopback)))
+            nursery.start_soon(listener.accept, lambda sock, name, peer, tls: admitted.append((sock, name, peer)))
             await until(lambda: admitted, 0.1)
             nursery.cancel_scope.cancel()
-    for sock, _name, _loopback in admitted:
+    for sock, _name, _peer in admitted:
         sock.close()
 
 
@@ -212,7 +189,7 @@ async def test_a_client_that_went_before_it_was_accepted_is_passed_over(autojump
     admitted = []
     await accepted(listeners.Listener(Failing(listener.sock, [errno.ECONNABORTED, errno.ENETDOWN])), admitted)
     assert len(admitted) == 1
-    assert admitted[0][2]
+    assert admitted[0][2].from_loopback
 
 
 async def test_sockets_beyond_the_limit_of_handshakes_are_closed(caplog):
