@@ -25,7 +25,7 @@ from amqpd.broker.exchanges.types import built_in
 from amqpd.broker.limits import Limits
 from amqpd.broker.node import Broker
 from amqpd.broker.ports import Catalogue
-from amqpd.config import SETTINGS, Settings
+from amqpd.config import SETTINGS, Settings, Sources
 from amqpd.errors import ConfigError
 from amqpd.runtime import build, logs, memory
 from amqpd.runtime.datadir import DataDir
@@ -178,12 +178,17 @@ async def _attached(
         logging.getLogger(logs.ROOT).removeHandler(handler)
 
 
-def serve(settings: Settings) -> None:
-    """Run a node as this process until SIGTERM or SIGINT; a second one ends it at once. Raises ConfigError, OSError."""
+def serve(settings: Settings, sources: Sources) -> None:
+    """Run a node as this process until SIGTERM or SIGINT; a second one ends it at once. Raises ConfigError, OSError.
+
+    `sources` are where the settings came from; the node reads them again when told to.
+    """
     try:
         handler = logs.configure(settings.text("log.level"), settings.text("log.format"), settings.text("log.file"))
     except OSError as error:
         raise ConfigError(f"log.file: {settings.text('log.file')} cannot be opened: {error.strerror}") from None
+    for line in settings.warnings:
+        log.warning("%s", line)
     try:
         _run(settings)
         log.info("stopped")

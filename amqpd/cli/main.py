@@ -15,7 +15,7 @@ import click
 from amqpd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from amqpd.config import Settings
+    from amqpd.config import Settings, Sources
 
 FAILED = 1
 
@@ -66,7 +66,13 @@ def _sources(command: Callable[..., None]) -> Callable[..., None]:
             help="Where to listen; also [IPV6]:PORT or unix:PATH. May be repeated.  [default: 0.0.0.0:5672]",
         ),
         click.option("--data-dir", metavar="DIR", help="The node's own directory.  [default: ./amqpd-data]"),
-        click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML."),
+        click.option(
+            "--config",
+            "file",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Settings: in TOML, or as RabbitMQ's FILE.conf, or a directory of those.  [default: $AMQPD_CONFIG]",
+        ),
         click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting. May be repeated."),
     )
     for option in reversed(options):
@@ -74,41 +80,46 @@ def _sources(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _settings(
+def _load(
     listen: tuple[str, ...], data_dir: str | None, file: Path | None, assignments: tuple[str, ...]
-) -> Settings:
+) -> tuple[Settings, Sources]:
     """The settings that the options, the environment and the file give; ends the program if they are wrong."""
     import os
 
-    from amqpd.config.load import Sources, load, suspicious
+    from amqpd.config import Sources, load
 
     options: dict[str, object] = {}
     if listen:
         options["listeners"] = list(listen)
     if data_dir is not None:
         options["data_dir"] = data_dir
-    for line in suspicious(os.environ):
-        click.echo(f"amqpd: warning: {line}", err=True)
+    sources = Sources(file, os.environ, assignments, options)
     try:
-        return load(Sources(file, os.environ, assignments, options))
+        return load(sources), sources
     except ConfigError as error:
         _fail(str(error))
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"amqpd: {message}", err=True)
+    for line in message.splitlines():
+        click.echo(f"amqpd: {line}", err=True)
     sys.exit(FAILED)
+
+
+def _echo_warnings(settings: Settings) -> None:
+    for line in settings.warnings:
+        click.echo(f"amqpd: warning: {line}", err=True)
 
 
 @main.command()
 @_sources
 def serve(listen: tuple[str, ...], data_dir: str | None, file: Path | None, assignments: tuple[str, ...]) -> None:
     """Start a node and run it until SIGTERM or SIGINT."""
-    settings = _settings(listen, data_dir, file, assignments)
+    settings, sources = _load(listen, data_dir, file, assignments)
     from amqpd import app
 
     try:
-        app.serve(settings)
+        app.serve(settings, sources)
     except (ConfigError, OSError) as error:
         _fail(str(error))
 
@@ -121,15 +132,18 @@ def config() -> None:
 @config.command()
 @_sources
 def show(listen: tuple[str, ...], data_dir: str | None, file: Path | None, assignments: tuple[str, ...]) -> None:
-    """Print every setting as a TOML file; `#` marks those that have their defaults."""
+    """Print every setting and where it comes from, as a TOML file; `#` marks those that have their defaults."""
     from amqpd.config.reference import as_toml
 
-    click.echo(as_toml(_settings(listen, data_dir, file, assignments)), nl=False)
+    settings, _sources = _load(listen, data_dir, file, assignments)
+    _echo_warnings(settings)
+    click.echo(as_toml(settings), nl=False)
 
 
 @config.command()
 @_sources
 def check(listen: tuple[str, ...], data_dir: str | None, file: Path | None, assignments: tuple[str, ...]) -> None:
     """Say whether the settings are right: exit code 0, or 1 and what is wrong where."""
-    _settings(listen, data_dir, file, assignments)
+    settings, _sources = _load(listen, data_dir, file, assignments)
+    _echo_warnings(settings)
     click.echo("the configuration is fine")

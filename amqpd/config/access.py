@@ -7,13 +7,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from amqpd.config.kinds import ENDPOINT, Choice, Duration, Flag, Names, Networks, Number, Regexp, Text, Words
+from amqpd.config.kinds import (
+    LONG_TEXT,
+    Addresses,
+    Choice,
+    Duration,
+    Flag,
+    Names,
+    Networks,
+    Number,
+    Regexp,
+    Text,
+    Words,
+)
 from amqpd.config.setting import Setting
 
 DEFINITIONS: Final = (
     Setting(
         "load_definitions",
-        Text("a file or directory", required=False),
+        Text("a file or directory", required=False, longest=LONG_TEXT),
         "",
         "Definitions to import when the node starts, as RabbitMQ exports them: a JSON file, or a directory whose JSON "
         "files are imported in the order of their names. Empty: none.",
@@ -30,6 +42,8 @@ DEFINITIONS: Final = (
         "classic",
         "The type of a queue that is declared without `x-queue-type`, in a virtual host that has no default of its "
         "own.",
+        limit="default_queue_type",
+        reloadable=True,
     ),
 )
 
@@ -181,27 +195,27 @@ ACCESS: Final = (
 TLS: Final = (
     Setting(
         "tls_listeners",
-        Names('"HOST:PORT" or "[IPV6]:PORT"', item=ENDPOINT),
+        Addresses(unix=False),
         [],
         "Where clients can connect with TLS; the usual port is 5671. Needs `ssl_options.certfile`.",
     ),
     Setting(
         "ssl_options.certfile",
-        Text("a file", required=False),
+        Text("a file", required=False, longest=LONG_TEXT),
         "",
         "The node's certificate, followed by those between it and the authority, in PEM.",
         reloadable=True,
     ),
     Setting(
         "ssl_options.keyfile",
-        Text("a file", required=False),
+        Text("a file", required=False, longest=LONG_TEXT),
         "",
         "The certificate's private key, in PEM. Empty: it stands in the certificate's file.",
         reloadable=True,
     ),
     Setting(
         "ssl_options.cacertfile",
-        Text("a file", required=False),
+        Text("a file", required=False, longest=LONG_TEXT),
         "",
         "The authorities whose client certificates are accepted, in PEM.",
         reloadable=True,
@@ -238,7 +252,7 @@ TLS: Final = (
     ),
     Setting(
         "ssl_options.ciphers",
-        Text("a list of ciphers in OpenSSL's form", required=False),
+        Text("a list of ciphers in OpenSSL's form", required=False, longest=LONG_TEXT),
         "",
         "The ciphers for TLS 1.2. Empty: those with forward secrecy and authenticated encryption.",
         reloadable=True,

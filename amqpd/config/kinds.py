@@ -6,9 +6,10 @@ form where that differs. `parse` raises ValueError; `allowed` says what it takes
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import re
-from typing import Final
+from typing import Any, Final
 
 Value = str | int | float | bool | list[str]
 
@@ -26,8 +27,15 @@ _TIMES_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_0
 _QUANTITY: Final = re.compile(r"(\d+)\s*([a-zA-Z]*)")
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
+_ENDPOINT: Final = re.compile(r"(?:\[[0-9a-fA-F:.%\w]+\]|[^:\[\]\s]+):(\d{1,5})")
 
-ENDPOINT: Final = r"(\[[^\[\]]+\]|[^\[\]:]*):\d{1,5}"  # HOST:PORT, where an IPv6 address stands in brackets
+
+class ItemError(ValueError):
+    """One `item` of a list is wrong."""
+
+    def __init__(self, item: object) -> None:
+        super().__init__(item)
+        self.item: Final = item
 
 
 class Kind:
@@ -57,24 +65,26 @@ class Kind:
 
 
 _TEXT_MAX: Final = 255
+LONG_TEXT: Final = 4096  # characters: the longest path of a file
 
 
 class Text(Kind):
-    """Any text; `meaning` describes it."""
+    """Any text; `meaning` describes it, `longest` is in characters."""
 
     name = "text"
 
-    def __init__(self, meaning: str = "text", *, required: bool = True) -> None:
+    def __init__(self, meaning: str = "text", *, required: bool = True, longest: int = _TEXT_MAX) -> None:
         self._meaning: Final = meaning
         self._required: Final = required
+        self._longest: Final = longest
 
     @property
     def allowed(self) -> str:
-        meaning = f"{self._meaning}, at most {_TEXT_MAX} characters"
+        meaning = f"{self._meaning}, at most {self._longest} characters"
         return meaning if self._required else f"{meaning}, or nothing"
 
     def parse(self, raw: object) -> Value:
-        if not isinstance(raw, str) or (self._required and not raw) or len(raw) > _TEXT_MAX:
+        if not isinstance(raw, str) or (self._required and not raw) or len(raw) > self._longest:
             raise ValueError
         return raw
 
@@ -115,7 +125,7 @@ class Flag(Kind):
 
 
 class Regexp(Text):
-    """A regular expression."""
+    """A regular expression, in the dialect of `amqpd.broker.patterns`, which limits its cost where it is used."""
 
     name = "regular expression"
 
@@ -124,11 +134,12 @@ class Regexp(Text):
 
     def parse(self, raw: object) -> Value:
         value = super().parse(raw)
-        assert isinstance(value, str)
-        try:
-            re.compile(value)
-        except (re.error, OverflowError, RecursionError):
-            raise ValueError from None
+        if value not in ("", ".*"):
+            regex: Any = importlib.import_module("regex")  # slow to import, and most configurations have no other
+            try:
+                regex.compile(value, regex.ASCII, cache_pattern=False)
+            except (regex.error, RecursionError, OverflowError):
+                raise ValueError from None
         return value
 
 
@@ -152,7 +163,13 @@ class Names(Kind):
             items = []
         if not isinstance(items, list) or (self._required and not items):
             raise ValueError
-        return [self._checked(item) for item in items]
+        values = []
+        for item in items:
+            try:
+                values.append(self._checked(item))
+            except ValueError:
+                raise ItemError(item) from None
+        return values
 
     def _checked(self, item: object) -> str:
         if not isinstance(item, str) or self._item.fullmatch(item) is None:
@@ -160,11 +177,28 @@ class Names(Kind):
         return item
 
 
+class Addresses(Names):
+    """A list of places to listen on."""
+
+    def __init__(self, *, unix: bool) -> None:
+        super().__init__('"HOST:PORT", "[IPV6]:PORT" or "unix:PATH"' if unix else '"HOST:PORT" or "[IPV6]:PORT"')
+        self._unix: Final = unix
+
+    def _checked(self, item: object) -> str:
+        text = super()._checked(item)
+        if self._unix and re.fullmatch("unix:.+", text):
+            return text
+        found = _ENDPOINT.fullmatch(text)
+        if found is None or int(found[1]) > 65_535:
+            raise ValueError
+        return text
+
+
 class Words(Names):
     """A list of some of a few words, each once."""
 
     def __init__(self, *words: str) -> None:
-        super().__init__("one or more of " + ", ".join(words), required=True)
+        super().__init__("some of " + ", ".join(words), required=True)
         self._words: Final = words
 
     def parse(self, raw: object) -> Value:

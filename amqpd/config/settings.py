@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from amqpd.config.kinds import Value
@@ -10,11 +11,27 @@ from amqpd.config.table import SETTINGS
 
 
 class Settings:
-    """A value for every row of the table; `given` overrides defaults and must hold checked values."""
+    """A value for every row of the table; `given` overrides defaults and must hold checked values.
 
-    def __init__(self, given: Mapping[str, Value] | None = None) -> None:
+    `places` says where these were found, `warnings` what is worth a line at the start, `files` what was read.
+    """
+
+    def __init__(
+        self,
+        given: Mapping[str, Value] | None = None,
+        places: Mapping[str, str] | None = None,
+        warnings: Sequence[str] = (),
+        files: Sequence[Path] = (),
+    ) -> None:
         self._values: Final[dict[str, Value]] = {name: setting.default for name, setting in SETTINGS.items()}
         self._values.update(given or {})
+        self._places: Final = dict(places or {})
+        self.warnings: Final = tuple(warnings)
+        self.files: Final = tuple(files)
+
+    def place(self, name: str) -> str:
+        """Where a setting's value stands: a file and line, a variable, an option; nothing for a default."""
+        return self._places.get(name, "")
 
     def value(self, name: str) -> Value:
         """The value of a setting."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from amqpd.config.access import ACCESS, DEFINITIONS, FIRST_USER, TLS
-from amqpd.config.kinds import ENDPOINT, Choice, Duration, Flag, Mode, Names, Number, Size, Text, Watermark
+from amqpd.config.kinds import LONG_TEXT, Addresses, Choice, Duration, Flag, Mode, Names, Number, Size, Text, Watermark
 from amqpd.config.setting import Setting
 
 __all__ = ["GROUPS", "SETTINGS", "Setting"]
@@ -20,7 +20,7 @@ _BIG: Final = 2**40
 _NODE: Final = (
     Setting(
         "listeners",
-        Names('"HOST:PORT", "[IPV6]:PORT" or "unix:PATH"', required=True, item=rf"{ENDPOINT}|unix:.+"),
+        Addresses(unix=True),
         ["0.0.0.0:5672"],
         "Where clients can connect. Port 0 is any free port; the log says which. On the command line: `--listen`.",
     ),
@@ -32,7 +32,7 @@ _NODE: Final = (
     ),
     Setting(
         "data_dir",
-        Text("a directory"),
+        Text("a directory", longest=LONG_TEXT),
         "amqpd-data",
         "The node's own directory, made if it is not there. It holds the control socket that `amqpctl` talks to and a "
         "lock that keeps a second node out. On the command line: `--data-dir`.",
@@ -77,7 +77,7 @@ _LOG: Final = (
     Setting("log.format", Choice("text", "json"), "text", "Lines for people, or one JSON object a line."),
     Setting(
         "log.file",
-        Text("a file", required=False),
+        Text("a file", required=False, longest=LONG_TEXT),
         "",
         "Where the log goes; it may be moved away by a log rotator at any time. Empty: standard error.",
     ),

@@ -183,11 +183,11 @@ def test_a_node_that_was_killed_leaves_nothing_in_the_way(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "heartbeet=1"], "amqpd: --set heartbeet=1: there is no setting heartbeet; did you mean heartbeat?"),
-        (["--listen", "nonsense"], "amqpd: command line: listeners: ['nonsense'] is not allowed; allowed: a list of"),
+        (["--set", "heartbeet=1"], "amqpd: --set heartbeet: there is no setting heartbeet; did you mean heartbeat?"),
+        (["--listen", "nonsense"], "amqpd: command line: listeners: 'nonsense' is not allowed; allowed: a list of"),
         (["--config", "/nonexistent.toml"], "amqpd: /nonexistent.toml: cannot be read"),
         (["--set", "plugins=no_such_module"], "amqpd: plugin no_such_module (setting plugins) cannot be loaded"),
-        (["--set", "listeners="], "amqpd: --set listeners=: listeners: '' is not allowed"),
+        (["--set", "heartbeat="], "amqpd: --set heartbeat: heartbeat: '' is not allowed"),
         (["--set", "log.file=/nonexistent/log"], "amqpd: log.file: /nonexistent/log cannot be opened"),
         (["--data-dir", "/dev/null/x"], "amqpd: data_dir: /dev/null/x cannot be used"),
     ],
@@ -222,8 +222,33 @@ def test_config_check():
     assert "heartbeat: 'x' is not allowed" in wrong.output
 
 
-def test_config_show():
-    shown = CliRunner().invoke(main, ["config", "show", "--set", "heartbeat=5", "--listen", "a:1", "--listen", "b:2"])
-    assert "\nheartbeat = 5\n" in shown.output
-    assert 'listeners = ["a:1", "b:2"]\n' in shown.output
-    assert "\n# frame_max = 131072\n" in shown.output
+def test_config_check_names_all_mistakes_and_warnings(tmp_path):
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("heartbeat = 5\nmanagement.tcp.port = 15672\n")
+    fine = CliRunner().invoke(main, ["config", "check", "--config", str(file)])
+    assert (fine.exit_code, fine.stdout) == (0, "the configuration is fine\n")
+    assert fine.stderr.startswith(f"amqpd: warning: {file}, line 2: management.tcp.port: amqpd has nothing like")
+    file.write_text("heartbeet = 5\nframe_max = x\n")
+    wrong = CliRunner().invoke(main, ["config", "check", "--config", str(file)])
+    assert (wrong.exit_code, wrong.stdout) == (1, "")
+    assert [line.split(":")[1] for line in wrong.stderr.splitlines()] == [f" {file}, line 1", f" {file}, line 2"]
+
+
+def test_config_show(tmp_path):
+    file = tmp_path / "amqpd.toml"
+    file.write_text("heartbeat = 5\n")
+    run = CliRunner(env={"AMQPD_CONFIG": str(file), "RABBITMQ_DEFAULT_PASS": "hunter2"}).invoke
+    shown = run(main, ["config", "show", "--set", "channel_max=7", "--listen", "a:1", "--listen", "b:2"])
+    assert f"\nheartbeat = 5  # {file}, line 1\n" in shown.output
+    assert "\nchannel_max = 7  # --set channel_max\n" in shown.output
+    assert 'listeners = ["a:1", "b:2"]  # command line\n' in shown.output
+    assert "\n# frame_max = 131072  # default\n" in shown.output
+    assert '\n# default_pass = "..."  # environment variable RABBITMQ_DEFAULT_PASS\n' in shown.output
+    assert "hunter2" not in shown.output
+
+
+def test_a_node_logs_what_of_its_configuration_is_not_in_force(tmp_path):
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("mqtt.vhost = /\n")
+    with running(*LISTEN, "--data-dir", str(tmp_path / "data"), "--config", str(file)) as process:
+        assert f" WARNING amqpd.node: {file}, line 1: mqtt.vhost: amqpd has nothing like" in process.lines[0]

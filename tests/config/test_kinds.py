@@ -2,7 +2,21 @@
 
 import pytest
 
-from amqpd.config.kinds import Choice, Duration, Flag, Mode, Names, Number, Size, Text, Watermark
+from amqpd.config.kinds import (
+    Addresses,
+    Choice,
+    Duration,
+    Flag,
+    Mode,
+    Names,
+    Networks,
+    Number,
+    Regexp,
+    Size,
+    Text,
+    Watermark,
+    Words,
+)
 
 TAKEN = [
     (Text(), "x y", "x y"),
@@ -16,6 +30,15 @@ TAKEN = [
     (Names("names"), "a, b", ["a", "b"]),
     (Names("names"), "", []),
     (Names("names"), [], []),
+    (Names("pairs", item="[a-z]=[a-z]"), "a=b,c=d", ["a=b", "c=d"]),
+    (Words("PLAIN", "EXTERNAL"), "external, PLAIN", ["EXTERNAL", "PLAIN"]),
+    (Networks(), "10.0.0.0/8, ::1", ["10.0.0.0/8", "::1/128"]),
+    (Networks(), ["10.1.2.3/8"], ["10.0.0.0/8"]),
+    (Addresses(unix=True), "0.0.0.0:5672,[::1]:0,unix:/a b,host.example:65535", None),
+    (Regexp(), "^a.*$", "^a.*$"),
+    (Regexp(), ".*", ".*"),
+    (Regexp(required=False), "", ""),
+    (Text(longest=300), "x" * 300, "x" * 300),
     (Number(1, 9), 9, 9),
     (Number(1, 9), "1", 1),
     (Size(0, 10**9), "64KiB", 65_536),
@@ -49,6 +72,22 @@ REFUSED = [
     (Names("names"), "a,,b"),
     (Names("names"), [1]),
     (Names("names"), 1),
+    (Names("pairs", item="[a-z]=[a-z]"), "a=b,c"),
+    (Words("PLAIN", "EXTERNAL"), "PLAIN,plain"),
+    (Words("PLAIN", "EXTERNAL"), "CRAM"),
+    (Words("PLAIN", "EXTERNAL"), ""),
+    (Words("PLAIN", "EXTERNAL"), [1]),
+    (Networks(), "10.0.0.0/33"),
+    (Networks(), "example.org"),
+    (Networks(), [10]),
+    (Addresses(unix=True), "5672"),
+    (Addresses(unix=True), "a:65536"),
+    (Addresses(unix=True), "::1:5672"),
+    (Addresses(unix=True), "unix:"),
+    (Addresses(unix=False), "unix:/a"),
+    (Regexp(), "a("),
+    (Regexp(), ""),
+    (Text(longest=300), "x" * 301),
     (Number(1, 9), 0),
     (Number(1, 9), 10),
     (Number(1, 9), "1s"),
@@ -72,6 +111,7 @@ REFUSED = [
 @pytest.mark.parametrize(("kind", "raw", "value"), TAKEN)
 def test_taken(kind, raw, value):
     parsed = kind.parse(raw)
+    value = raw.split(",") if value is None else value
     assert (parsed, type(parsed)) == (value, type(value))
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from amqpd.config import SETTINGS, Sources, load
-from amqpd.config.load import suspicious
+from amqpd.config.reading import FILE_BYTES_MAX
 from amqpd.errors import ConfigError
 
 
@@ -71,7 +71,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(file):
         'allowed: 0 to 65535 s; 0 is off, also as "10s" or "2m"'
     )
     assert failure(assignments=["log.format=xml"]) == (
-        "--set log.format=xml: log.format: 'xml' is not allowed; allowed: one of text, json"
+        "--set log.format: log.format: 'xml' is not allowed; allowed: one of text, json"
     )
 
 
@@ -95,9 +95,67 @@ def test_a_file_that_is_no_toml_is_named_with_the_place(file):
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
-    assert "cannot be read" in failure(file=tmp_path / "missing.toml")
-    (tmp_path / "latin.toml").write_bytes(b"node_name = '\xe4'")
-    assert "cannot be read" in failure(file=tmp_path / "latin.toml")
+    missing = tmp_path / "missing.toml"
+    assert failure(file=missing) == f"{missing}: cannot be read: No such file or directory"
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b"heartbeat = 5\nnode_name = '\xe4'")
+    assert failure(file=latin) == f"{latin}, line 2: is not UTF-8"
+
+
+def test_a_file_that_is_no_configuration_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "image.toml"
+    path.write_bytes(b"#" * (FILE_BYTES_MAX + 1))
+    assert failure(file=path) == f"{path}: is larger than {FILE_BYTES_MAX} bytes, which no configuration is"
+
+
+def test_rabbitmqs_older_form_is_told_apart(tmp_path):
+    assert "older form" in failure(file=tmp_path / "rabbitmq.config")
+
+
+@pytest.mark.parametrize("text", ["a = 1\na = 2\n", "a = [" * 100_000, f"heartbeat = {'9' * 5000}\n"])
+def test_files_that_the_parser_refuses_are_mistakes_like_others(file, text):
+    assert "is not TOML: " in failure(file=file(text))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    path = tmp_path / "amqpd.toml"
+    path.write_bytes(b"\xef\xbb\xbfheartbeat = 5\n")
+    assert load(Sources(file=path)).number("heartbeat") == 5
+
+
+def test_all_mistakes_are_named_at_once(file):
+    path = file("heartbeet = 5\nchannel_max = 0\n")
+    lines = failure(file=path, environment={"AMQPD_FRAME_MAX": "x"}, assignments=["log.level=loud", "nothing"])
+    assert [line.split(":")[0] for line in lines.splitlines()] == [
+        f"{path}, line 1",
+        f"{path}, line 2",
+        "environment variable AMQPD_FRAME_MAX",
+        "--set log.level",
+        "--set nothing",
+    ]
+
+
+def test_where_values_stand_is_known(file):
+    path = file("heartbeat = 1\nchannel_max = 1\n")
+    settings = load(
+        Sources(path, {"AMQPD_CHANNEL_MAX": "2"}, assignments=["log.level=debug"], options={"listeners": ["a:1"]})
+    )
+    assert settings.place("heartbeat") == f"{path}, line 1"
+    assert settings.place("channel_max") == "environment variable AMQPD_CHANNEL_MAX"
+    assert settings.place("log.level") == "--set log.level"
+    assert settings.place("listeners") == "command line"
+    assert settings.place("frame_max") == ""
+    assert settings.files == (path,)
+
+
+def test_the_wrong_item_of_a_list_is_named():
+    said = failure(assignments=["listeners=127.0.0.1:5672,nonsense"])
+    assert said.startswith("--set listeners: listeners: 'nonsense' is not allowed; allowed: a list of")
+
+
+def test_a_long_wrong_value_is_cut():
+    assert len(failure(assignments=[f"log.level={'x' * 10_000}"])) < 300
+    assert "that value" in failure(options={"heartbeat": 10**5000})
 
 
 def test_an_assignment_without_a_value():
@@ -111,13 +169,43 @@ def test_values_must_fit_together(low, high):
     assert f"{low} (9000) is greater than {high} (8000)" in failure(assignments=[f"{low}=9000", f"{high}=8000"])
 
 
-def test_variables_that_only_begin_alike_are_no_mistake():
-    environment = {"AMQPD_SERVICE_HOST": "10.0.0.1", "AMQPD_PORT_5672_TCP": "tcp://10.0.0.1:5672", "HOME": "/"}
-    load(Sources(environment=environment))
-    assert suspicious(environment) == []
+SERVER = ["tls_listeners=127.0.0.1:5671"]
+CERTIFICATE = ["ssl_options.certfile=/cert.pem"]
 
 
-def test_variables_that_look_misspelt_are_mentioned():
-    assert suspicious({"AMQPD_HEARTBEET": "1", "AMQPD_HEARTBEAT": "1"}) == [
-        "environment variable AMQPD_HEARTBEET is no setting; did you mean AMQPD_HEARTBEAT?"
-    ]
+@pytest.mark.parametrize(
+    ("assignments", "said"),
+    [
+        (["auth_mechanisms=PLAIN,ANONYMOUS"], "set anonymous_login_user"),
+        (["anonymous_login_user=guest"], "add ANONYMOUS to auth_mechanisms"),
+        (["credential_validator.validation_backend=password_regexp"], "set credential_validator.regexp"),
+        (SERVER, "tls_listeners need a certificate: set ssl_options.certfile"),
+        (["ssl_options.keyfile=/key.pem"], "set ssl_options.certfile"),
+        (["ssl_options.sni=a.example=/cert.pem:/key.pem"], "set ssl_options.certfile"),
+        ([*CERTIFICATE, "ssl_options.verify=verify_peer"], "set ssl_options.cacertfile"),
+        ([*CERTIFICATE, "ssl_options.fail_if_no_peer_cert=true"], "set ssl_options.verify to verify_peer"),
+        (["listeners="], "there is nothing to listen on"),
+    ],
+)
+def test_what_must_stand_together(assignments, said):
+    assert said in failure(assignments=assignments)
+
+
+def test_what_stands_together_well():
+    load(Sources(assignments=["auth_mechanisms=ANONYMOUS", "anonymous_login_user=guest"]))
+    load(Sources(assignments=[*SERVER, *CERTIFICATE, "listeners="]))
+    verify = ["ssl_options.verify=verify_peer", "ssl_options.cacertfile=/ca.pem"]
+    load(Sources(assignments=[*SERVER, *CERTIFICATE, *verify, "ssl_options.fail_if_no_peer_cert=true"]))
+
+
+def test_secrets_are_in_no_message(file):
+    """Neither where the value is wrong, nor where the name is."""
+    long = "hunter2" * 100
+    path = file(f'default_pass = "{long}"\ndefault_pas = "{long}"\n[ssl_options]\npassword = ["{long}"]\n')
+    said = failure(
+        file=path,
+        environment={"AMQPD_DEFAULT_PASS": long, "RABBITMQ_DEFAULT_PASS": long},
+        assignments=[f"default_pass={long}", f"default_pas={long}", f"ssl_options.password={long}"],
+    )
+    assert "hunter2" not in said
+    assert len(said.splitlines()) == 8

@@ -1,5 +1,6 @@
 """The table of settings is whole: every row is documented, obeyed, and true to its defaults."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import trio
 from amqpd.app import Node, limits_from
 from amqpd.broker.limits import Limits
 from amqpd.config import SETTINGS, Settings, Sources, load
+from amqpd.config.environment import CONFIG
+from amqpd.config.rabbitmq_keys import keys_of
 from amqpd.config.reference import as_toml, page
 from amqpd.runtime import logs
 from amqpd.testing import open_broker
@@ -34,12 +37,26 @@ def test_the_page_of_the_manual_is_current():
     assert PAGE.read_text() == page(), "run python -m amqpd.config.reference"
 
 
+def test_all_settings_are_documented():
+    documented = re.findall(r"^### `(.+)`$", PAGE.read_text(), re.MULTILINE)
+    assert len(documented) == len(set(documented)) == len(SETTINGS)
+    assert set(documented) == set(SETTINGS)
+
+
+def test_no_two_settings_have_the_same_variable():
+    variables = [setting.variable for setting in SETTINGS.values()]
+    assert len(set(variables)) == len(variables)
+    assert CONFIG not in variables
+
+
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
 def test_every_setting_is_documented_and_its_default_allowed(setting):
     entry = page().split(f"### `{setting.name}`\n", 1)[1].split("\n#", 1)[0]
     assert setting.doc in entry
     assert setting.kind.allowed in entry
-    assert setting.variable in entry
+    assert f"`{setting.variable}`" in entry
+    assert f"a change is obeyed: {'at once' if setting.reloadable else 'after a restart'}\n" in entry
+    assert all(f"`{key}`" in entry for key in keys_of(setting.name))
     assert setting.doc.endswith(".")
     assert setting.kind.parse(setting.default) == setting.default
 
@@ -77,14 +94,29 @@ async def test_settings_for_the_node_work(autojump_clock):
 
 
 def test_what_is_shown_can_be_read_again(tmp_path):
-    given = ["heartbeat=5", "log.level=debug", "listeners=a:1,unix:/b", "default_pass=hunter2"]
+    given = ["heartbeat=5", "log.level=debug", "listeners=a:1,unix:/b", "default_pass=hunter2", "node_name=a\"b\\"]
     settings = load(Sources(assignments=given))
     text = as_toml(settings)
     assert "hunter2" not in text
-    assert tomllib.loads(text) == {"heartbeat": 5, "log": {"level": "debug"}, "listeners": ["a:1", "unix:/b"]}
+    assert tomllib.loads(text) == {
+        "heartbeat": 5,
+        "log": {"level": "debug"},
+        "listeners": ["a:1", "unix:/b"],
+        "node_name": 'a"b\\',
+    }
     path = tmp_path / "shown.toml"
     path.write_text(text)
     again = load(Sources(file=path))
     assert {name: again.value(name) for name in SETTINGS if name != "default_pass"} == {
         name: settings.value(name) for name in SETTINGS if name != "default_pass"
     }
+
+
+def test_what_is_shown_says_where_it_comes_from():
+    settings = load(Sources(None, {"AMQPD_HEARTBEAT": "60", "RABBITMQ_DEFAULT_PASS": "hunter2"}))
+    lines = as_toml(settings).splitlines()
+    assert "heartbeat = 60  # environment variable AMQPD_HEARTBEAT" in lines, "though it is the default's value"
+    assert '# default_pass = "..."  # environment variable RABBITMQ_DEFAULT_PASS' in lines
+    assert '# ssl_options.password = ""  # default' in lines
+    assert "# frame_max = 131072  # default" in lines
+    assert sum(not line.startswith("# ") or " = " in line for line in lines if line) == len(SETTINGS)
