@@ -65,3 +65,29 @@ def value(field: Field) -> str:
         pairs = [f"{{{text(key.encode())},{item.type_name},{value(item)}}}" for key, item in content]
         return "[" + ",".join(pairs) + "]"
     return str(content)
+
+
+def json(value: object) -> str:
+    """A value of JSON (~tp), in one line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return text(value.encode("utf-8", "replace"))
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, list):
+        if value and all(type(item) is int and (32 <= item <= 126 or item in _ESCAPES) for item in value):
+            return binary(bytes(value))[2:-2]  # Erlang cannot tell a list of characters from a string
+        return "[" + ",".join([json(item) for item in value]) + "]"
+    if isinstance(value, dict):
+        return "#{" + ",".join([f"{json(key)} => {json(value[key])}" for key in sorted(value)]) + "}"
+    return str(value)
+
+
+def _float(value: float) -> str:
+    mantissa, _, exponent = repr(value).partition("e")
+    if not exponent:
+        return mantissa
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent)}"

@@ -12,16 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from amqpd.broker.exchanges.contract import ExchangeType
+from amqpd.broker.policykeys import ALTERNATE_EXCHANGE
 from amqpd.wire.tables import Table, encode_table
 
 if TYPE_CHECKING:
     from amqpd.broker.message import Message
+    from amqpd.broker.policies import Policy
     from amqpd.broker.queues.contract import Queue
     from amqpd.broker.vhost import VHost
 
 
 class Destination:
-    """What a binding can lead to: a queue or an exchange."""
+    """What a binding can lead to: a queue or an exchange. `policies.effective` is what its policies say together."""
 
     def __init__(self, vhost: VHost, name: str, durable: bool, auto_delete: bool, arguments: Table) -> None:
         self.vhost: Final = vhost
@@ -30,6 +32,11 @@ class Destination:
         self.auto_delete: Final = auto_delete
         self.arguments: Final = arguments
         self.incoming: Final[dict[tuple[str, str, bytes], Binding]] = {}
+        self.policy: Policy | None = None
+        self.operator_policy: Policy | None = None
+
+    def follow_policies(self, definition: dict[str, object]) -> None:
+        """Act from now on as `definition` says, which the policies that apply make."""
 
     def described(self) -> str:
         """The object as RabbitMQ prints it: `queue 'q' in vhost '/'`."""
@@ -79,11 +86,18 @@ class Exchange(Destination):
         # Looked up by name: compiled code does not see what an interpreted subclass sets on its class.
         self.keyed: Final = bool(getattr(index, "keyed"))  # noqa: B009
         self.internal: Final = internal
-        self.alternate: Final = alternate
+        self.alternate = alternate
+        self._own_alternate: Final = alternate
         self.outgoing: Final[dict[Binding, None]] = {}
 
     def described(self) -> str:
         return described_exchange(self.name, self.vhost.name)
+
+    def follow_policies(self, definition: dict[str, object]) -> None:
+        """The argument wins; what the default exchange cannot route goes nowhere (RabbitMQ)."""
+        if self._own_alternate is None and self.name:
+            said = definition.get(ALTERNATE_EXCHANGE)
+            self.alternate = said if isinstance(said, str) else None
 
     def connect(self, binding: Binding) -> None:
         """Make `binding`, which has this source, effective."""

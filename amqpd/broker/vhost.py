@@ -18,6 +18,8 @@ from amqpd.broker import arguments as names
 from amqpd.broker import deadletter, snapshot
 from amqpd.broker.limits import MAX_QUEUES
 from amqpd.broker.message import Message
+from amqpd.broker.policies import Policies
+from amqpd.broker.policykeys import ALTERNATE_EXCHANGE
 from amqpd.broker.queues.absent import AbsentQueue, not_served
 from amqpd.broker.queues.classic import ClassicQueue
 from amqpd.broker.queues.contract import Queue
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("amqpd.vhost")
 
 DEFAULT_VHOST: Final = "/"
-ALTERNATE_EXCHANGE: Final = "alternate-exchange"
 TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
 _PREDECLARED: Final = (
     ("", "direct", False),
@@ -77,6 +78,7 @@ class VHost:
         self.default_queue_type = ""
         self.limits: Final[dict[str, int]] = {}
         self.parameters: Final[dict[tuple[str, str], object]] = {}
+        self.policies: Final = Policies(self)
         self.exchanges: Final[dict[str, Exchange]] = {}
         self.queues: Final[dict[str, Queue]] = {}
         self.reply_queues: Final[dict[str, ReplyQueue]] = {}
@@ -160,6 +162,7 @@ class VHost:
         alternate = self._exchange_argument(arguments, ALTERNATE_EXCHANGE, subject)
         created = Exchange(self, name, type_name, index, durable, auto_delete, internal, arguments, alternate)
         self.exchanges[name] = created
+        self.policies.select(created)
         self.clear_routes()
         return created
 
@@ -297,7 +300,7 @@ class VHost:
         if kind != "classic":
             raise not_served(kind, subject)
         names.check_classic(arguments, subject)
-        self._check_queue_limit(name)
+        self.check_queue_limit(name)
         created = ClassicQueue(self, name, durable, auto_delete, arguments, owner if exclusive else None)
         if exclusive:
             owner.owned[name] = created
@@ -314,6 +317,7 @@ class VHost:
 
     def _add_queue(self, queue: Queue) -> None:
         self.queues[queue.name] = queue
+        self.policies.select(queue)
         self.clear_routes()
         if queue.durable:
             self.broker.catalogue.record(snapshot.put_queue(queue))
@@ -324,7 +328,8 @@ class VHost:
         kind = self.default_queue_type or self.broker.limits.default_queue_type
         return "classic" if transient else kind
 
-    def _check_queue_limit(self, name: str) -> None:
+    def check_queue_limit(self, name: str) -> None:
+        """Refuse another queue where there are as many as may be. Raises 406."""
         limit = self.limits.get(MAX_QUEUES, -1)
         if 0 <= limit <= len(self.queues):
             raise precondition_failed(
@@ -333,6 +338,10 @@ class VHost:
         limit = self.broker.limits.cluster_queue_limit
         if 0 < limit <= self.broker.queue_count():
             raise precondition_failed(f"cannot declare queue '{name}': queue limit in cluster ({limit}) is reached")
+
+    def check_queue(self, name: str, durable: bool, auto_delete: bool, arguments: Table) -> None:
+        """Refuse a definition that differs from the queue of that name, which is there. Raises 405, 406."""
+        self._check_equivalent(self.queues[name], durable, False, auto_delete, arguments, self.broker.operator)
 
     def _check_equivalent(
         self, queue: Queue, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table, owner: Owner

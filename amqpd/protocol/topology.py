@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amqpd.broker.arguments import DEAD_LETTER_EXCHANGE, NAME_PREFIX
+from amqpd.broker.policykeys import ALTERNATE_EXCHANGE
 from amqpd.broker.reply_to import PREFIX, PSEUDO_QUEUE
 from amqpd.broker.routing import described_queue
-from amqpd.broker.vhost import ALTERNATE_EXCHANGE, check_not_system, check_owner, check_reserved
+from amqpd.broker.vhost import check_not_system, check_owner, check_reserved
 from amqpd.errors import access_refused, not_found, precondition_failed
 from amqpd.protocol.access import CONFIGURE, READ, WRITE, check_any, check_exchange, check_queue, check_topic
 from amqpd.protocol.consuming import find_queue, last_queue

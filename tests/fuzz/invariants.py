@@ -64,7 +64,8 @@ def _check_channel(channel) -> None:
 
 
 def _check_counts(queue, outstanding: int) -> None:
-    waiting = queue.waiting_messages()
+    waiting = [message for level in queue.levels for message in level.messages()]
+    assert [level.priority for level in queue.levels] == sorted({0, *(level.priority for level in queue.levels)})
     assert queue.ready_messages == len(waiting) == sum(len(level) for level in queue.levels)
     assert queue.ready_bytes == sum(message.size for message in waiting)
     assert queue.unacked_messages == outstanding, (

@@ -1,7 +1,8 @@
 """The classic queue: one node, in memory, FIFO within each priority.
 
 Takes part in everything of `behaviour.md` sections 4, 7, 8, 10, 11 and 14. What limits, TTL, priorities and dead
-letters cost is paid only by queues and messages that use them: an ordinary publish is `publish`, its first branch.
+letters cost is paid only by queues and messages that use them: an ordinary publish is `publish`, its first branch. All
+of them but priorities can change at any time, for what is queued too (`follow_policies`).
 
 Invariants: a message is ready, unacknowledged, or gone. While consumers wait in the ring and would accept, nothing is
 ready (every operation that could break that ends in `dispatch`). `ready_bytes` counts the bodies of ready messages.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
 
 
-EXPIRED_AT_ONCE: Final = 1000
+LET_GO_AT_ONCE: Final = 1000  # messages; more that expire, or are too many, follow a moment later
 _SCANNED_A_STEP: Final = 64  # consumers that leaving a ring passes by in the time of one step of work
 
 
@@ -41,6 +42,17 @@ class ExpiryTimer(Timer):
     def fire(self, now_ms: int) -> None:
         if self.queue.expire():
             self.queue.dispatch()
+
+
+class SurplusTimer(Timer):
+    """Due when there is more to drop than can be dropped at once."""
+
+    def __init__(self, queue: ClassicQueue) -> None:
+        super().__init__()
+        self.queue: Final = queue
+
+    def fire(self, now_ms: int) -> None:
+        self.queue.dispatch()
 
 
 class UnusedTimer(Timer):
@@ -61,20 +73,31 @@ class ClassicQueue(Queue):
         self, vhost: VHost, name: str, durable: bool, auto_delete: bool, arguments: Table, owner: Owner | None
     ) -> None:
         super().__init__(vhost, name, durable, auto_delete, arguments, owner)
-        settings = Settings(arguments)
-        self.settings: Final = settings
+        settings = Settings(arguments, {})
+        self.settings = settings
         self.consumers: Final = Consumers(settings.single_active_consumer)
-        self.levels: Final = [ReadyList() for _ in range(settings.levels)]
-        self.ready: Final = self.levels[0]  # the only level of a queue without priorities
+        self.ready: Final = ReadyList(0)  # the only level of a queue without priorities
+        self.levels: Final = [self.ready]  # those that were needed so far, the highest priority last
         self.ready_messages = 0
         self.ready_bytes = 0
         self.unacked_messages = 0
-        self.plain: Final = not settings.limited and settings.message_ttl_ms < 0 and settings.levels == 1
+        self.plain = settings.plain
         self.expiring = settings.message_ttl_ms >= 0
         self.ack_timeout_ms = settings.consumer_timeout_ms
         self._expiry: Final = ExpiryTimer(self)
         self._unused: Final = UnusedTimer(self)
+        self._surplus: SurplusTimer | None = None
         self.touch()
+
+    def follow_policies(self, definition: dict[str, object]) -> None:
+        settings = Settings(self.arguments, definition)
+        self.settings = settings
+        self.plain = settings.plain
+        self.expiring = settings.message_ttl_ms >= 0 or (self.expiring and self.ready_messages > 0)
+        self.ack_timeout_ms = settings.consumer_timeout_ms
+        self.vhost.broker.timers.cancel(self._unused)
+        self.touch()
+        self.dispatch()
 
     def ready_count(self) -> int:
         return self.ready_messages
@@ -127,11 +150,17 @@ class ClassicQueue(Queue):
         return 0 <= settings.max_length_bytes < self.ready_bytes + size
 
     def _shorten(self) -> None:
-        """Drop from the head until the queue keeps its length (x-overflow drop-head)."""
+        """Drop from the head until the queue keeps its length (x-overflow drop-head), or LET_GO_AT_ONCE."""
         if self.settings.overflow != "drop-head":
             return
-        while self.ready_messages and self._overflows(0, 0):
+        for _ in range(LET_GO_AT_ONCE):
+            if not self.ready_messages or not self._overflows(0, 0):
+                return
             self._dead_letter(self._pop(self._head_level()), deadletter.MAXLEN)
+        if self._surplus is None:
+            self._surplus = SurplusTimer(self)
+        broker = self.vhost.broker
+        broker.timers.schedule(self._surplus, broker.now_ms + 1)
 
     # -- time passes
 
@@ -139,12 +168,12 @@ class ClassicQueue(Queue):
         """Let the head go while it is past its time, and see to it that the next one is not missed.
 
         Only the head of the whole queue expires: what is overdue behind it waits for its turn (RabbitMQ: ttl.md).
-        False after EXPIRED_AT_ONCE of them, while the next may be overdue too: the rest goes in a moment.
+        False after LET_GO_AT_ONCE of them, while the next may be overdue too: the rest goes in a moment.
         """
         if not self.expiring:
             return True
         broker = self.vhost.broker
-        for _ in range(EXPIRED_AT_ONCE):
+        for _ in range(LET_GO_AT_ONCE):
             level = self._head_level()
             due_ms = self._deadline(level.peek()) if self.ready_messages else -1
             if due_ms < 0:
@@ -216,11 +245,17 @@ class ClassicQueue(Queue):
         return self.ready
 
     def _level_of(self, message: Message) -> ReadyList:
-        highest = len(self.levels) - 1
-        priority = message.priority
-        if priority <= 0 or highest == 0:
+        priority = min(message.priority, self.settings.highest_priority)
+        if priority <= 0:
             return self.ready
-        return self.levels[priority if priority < highest else highest]
+        levels = self.levels
+        at = len(levels)
+        while levels[at - 1].priority > priority:
+            at -= 1
+        if levels[at - 1].priority < priority:
+            levels.insert(at, ReadyList(priority))
+            return levels[at]
+        return levels[at - 1]
 
     def _pop(self, level: ReadyList) -> Message:
         message = level.pop()
@@ -296,11 +331,9 @@ class ClassicQueue(Queue):
         count = self.purge()
         timers.cancel(self._unused)
         timers.cancel(self._expiry)
+        if self._surplus is not None:
+            timers.cancel(self._surplus)
         for consumer in list(self.consumers.all):
             self.consumers.remove(consumer)
             consumer.sink.consumer_cancelled(consumer)
         return count
-
-    def waiting_messages(self) -> list[Message]:
-        """The ready messages in the order in which they would be delivered; for inspection."""
-        return [message for level in reversed(self.levels) for message in level.messages()]

@@ -17,9 +17,10 @@ _COMPACT_AT: Final = 1024
 
 
 class ReadyList:
-    """One level of priority. After `pop`, `position` and `redelivered` tell of the message that was popped."""
+    """One level of `priority`. After `pop`, `position` and `redelivered` tell of the message that was popped."""
 
-    def __init__(self) -> None:
+    def __init__(self, priority: int = 0) -> None:
+        self.priority: Final = priority
         self._fresh: list[Message | None] = []
         self._head = 0  # index in _fresh of the oldest fresh message
         self._base = 0  # position of _fresh[0]

@@ -1,4 +1,8 @@
-"""What a classic queue does, read once from the arguments with which it was declared."""
+"""What a classic queue does: what the arguments say with which it was declared, and the policies that apply.
+
+Values are never changed: other policies make other Settings. Where both say something, the lesser number counts, and
+what is no number is the argument's (RabbitMQ: rabbit_amqqueue_process:process_args_policy/1).
+"""
 
 from __future__ import annotations
 
@@ -13,24 +17,48 @@ UNLIMITED: Final = -1
 class Settings:
     """Times in ms, lengths in messages and body bytes; UNLIMITED where nothing was asked."""
 
-    def __init__(self, arguments: Table) -> None:
-        self.message_ttl_ms = names.integer(arguments, names.MESSAGE_TTL, UNLIMITED)
-        self.expires_ms = names.integer(arguments, names.EXPIRES, UNLIMITED)
-        self.max_length = names.integer(arguments, names.MAX_LENGTH, UNLIMITED)
-        self.max_length_bytes = names.integer(arguments, names.MAX_LENGTH_BYTES, UNLIMITED)
-        self.overflow = names.text(arguments, names.OVERFLOW) or "drop-head"
-        self.dead_letter_exchange = names.text(arguments, names.DEAD_LETTER_EXCHANGE)
-        self.dead_letter_routing_key = names.text(arguments, names.DEAD_LETTER_ROUTING_KEY)
-        self.max_priority = names.integer(arguments, names.MAX_PRIORITY_ARGUMENT, UNLIMITED)
-        self.single_active_consumer = names.flag(arguments, names.SINGLE_ACTIVE_CONSUMER)
-        self.consumer_timeout_ms = names.integer(arguments, names.CONSUMER_TIMEOUT, UNLIMITED)
+    def __init__(self, arguments: Table, policy: dict[str, object]) -> None:
+        self.message_ttl_ms: Final = _least(arguments, names.MESSAGE_TTL, policy)
+        self.expires_ms: Final = _least(arguments, names.EXPIRES, policy)
+        self.max_length: Final = _least(arguments, names.MAX_LENGTH, policy)
+        self.max_length_bytes: Final = _least(arguments, names.MAX_LENGTH_BYTES, policy)
+        self.consumer_timeout_ms: Final = _least(arguments, names.CONSUMER_TIMEOUT, policy)
+        self.overflow: Final = _text(arguments, names.OVERFLOW, policy) or "drop-head"
+        self.dead_letter_exchange: Final = _text(arguments, names.DEAD_LETTER_EXCHANGE, policy)
+        self.dead_letter_routing_key: Final = _text(arguments, names.DEAD_LETTER_ROUTING_KEY, policy)
+        self.max_priority: Final = names.integer(arguments, names.MAX_PRIORITY_ARGUMENT, UNLIMITED)
+        self.single_active_consumer: Final = names.flag(arguments, names.SINGLE_ACTIVE_CONSUMER)
 
     @property
-    def levels(self) -> int:
-        """How many levels of priority there are: 1 without the argument, and never 1 with it (RabbitMQ)."""
-        return max(1, self.max_priority) + 1 if self.max_priority >= 0 else 1
+    def highest_priority(self) -> int:
+        """0 without the argument, and never 0 with it (RabbitMQ)."""
+        return max(1, self.max_priority) if self.max_priority >= 0 else 0
 
     @property
     def limited(self) -> bool:
         """Whether the queue has a length to keep."""
         return self.max_length >= 0 or self.max_length_bytes >= 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether a message that has no time to live of its own can only be delivered, or wait for that."""
+        return not self.limited and self.message_ttl_ms < 0 and self.max_priority < 0
+
+
+def _least(arguments: Table, name: str, policy: dict[str, object]) -> int:
+    own = names.integer(arguments, name, UNLIMITED)
+    said = policy.get(_key(name))
+    if not isinstance(said, int):
+        return own
+    return said if own < 0 else min(own, said)
+
+
+def _text(arguments: Table, name: str, policy: dict[str, object]) -> str | None:
+    own = names.text(arguments, name)
+    said = policy.get(_key(name))
+    return said if own is None and isinstance(said, str) else own
+
+
+def _key(argument: str) -> str:
+    """The key of a policy that is the same as an argument: without its `x-`."""
+    return argument[2:]
