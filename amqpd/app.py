@@ -19,23 +19,32 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from amqpd import hooks
-from amqpd.auth.internal import InternalAuthenticator
-from amqpd.auth.users import Users
+from amqpd.auth.accounts import Accounts
+from amqpd.auth.authenticator import ChainAuthenticator
+from amqpd.auth.backends import Backends
+from amqpd.auth.first_user import first_user
+from amqpd.auth.internal import InternalBackend
+from amqpd.auth.rules import PasswordRules
 from amqpd.broker.exchanges.types import built_in
 from amqpd.broker.limits import Limits
 from amqpd.broker.node import Broker
 from amqpd.broker.ports import Catalogue
+from amqpd.broker.vhost import DEFAULT_VHOST
 from amqpd.config import SETTINGS, Settings, Sources
-from amqpd.errors import ConfigError
+from amqpd.errors import ConfigError, DefinitionError, StorageError
 from amqpd.runtime import build, logs, memory
+from amqpd.runtime.catalogue import Writer
 from amqpd.runtime.datadir import DataDir
 from amqpd.runtime.driver import Driver
+from amqpd.runtime.offload import Offload
 from amqpd.server import listeners as listening
 from amqpd.server.control import ControlServer
+from amqpd.server.definitions import Definitions
 from amqpd.server.hub import Hub
 from amqpd.server.operator import Operator
 
 if TYPE_CHECKING:
+    from amqpd.metadata.store import Store
     from amqpd.server.contexts import TlsContexts
 
 log = logging.getLogger("amqpd.node")
@@ -53,20 +62,30 @@ def limits_from(settings: Settings) -> Limits:
 
 
 class Node:
-    """One node. Making it loads plugins and builds the broker; `run` does the rest, once. Both raise ConfigError."""
+    """One node. Making it loads plugins and builds the broker; `run` does the rest, once. Both raise ConfigError.
 
-    def __init__(self, settings: Settings) -> None:
+    Without a data directory nothing is stored and there is no control socket. With one, the database of definitions is
+    opened here, which blocks, and closed at the end of `run`.
+    """
+
+    def __init__(self, settings: Settings, data_dir: DataDir | None = None) -> None:
         self.settings: Final = settings
+        self.data_dir: Final = data_dir
         self.plugins: Final = hooks.load(settings.names("plugins"))
         types = built_in(os.urandom)
         for plugin in self.plugins:
             plugin.call("register_exchange_types", types)
         name = settings.text("node_name") or f"amqpd@{socket.gethostname()}"
-        self.broker: Final = Broker(limits_from(settings), Catalogue(), os.urandom, name, types)
-        self.users: Final = Users(os.urandom)
-        self.users.add(settings.text("default_user"), settings.text("default_pass"), ["administrator"])
-        self.authenticator: Final = InternalAuthenticator(self.users, settings.names("loopback_users"))
         self.tls: Final = _tls_contexts(settings)
+        self._store: Final = _open_store(data_dir)
+        self.catalogue: Final = Catalogue() if self._store is None else Writer(self._store)
+        self.broker: Final = Broker(limits_from(settings), self.catalogue, os.urandom, name, types)
+        self.offload: Final = Offload()
+        self.accounts: Final = Accounts(self.broker.vhosts)
+        self.rules: Final = PasswordRules(os.urandom)
+        self.rules.configure(settings)
+        self.authenticator: Final = self._authenticator()
+        self.definitions: Final = Definitions(self.broker, self.accounts, self._close_vhost, self._close_user)
         self.stopping: Final = trio.Event()
         self.addresses: list[str] = []
         self._driver: Driver | None = None
@@ -85,17 +104,38 @@ class Node:
         assert self._hub is not None
         return self._hub
 
+    def _authenticator(self) -> ChainAuthenticator:
+        backends = Backends(self.broker, self.offload)
+        internal = InternalBackend(self.accounts, os.urandom)
+        backends.register("internal", internal)
+        for plugin in self.plugins:
+            plugin.call("register_auth_backends", backends)
+        authenticator = ChainAuthenticator(self.accounts, backends, internal, self.broker)
+        authenticator.configure(self.settings)
+        return authenticator
+
+    def _close_vhost(self, name: str) -> None:
+        self.hub.close_vhost(name)
+
+    def _close_user(self, name: str) -> None:
+        self.hub.close_user(name)
+
     def stop(self) -> None:
         """Have `run` end. May be called more than once, from trio's thread."""
         self.stopping.set()
 
-    async def run(
-        self, data_dir: DataDir | None = None, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Serve until `stop` was called and every connection has ended, or until cancelled.
+    async def run(self, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until `stop` was called and every connection has ended, or until cancelled. Fills `addresses`.
 
-        Without a data directory there is no control socket. `addresses` is filled when started.
+        Raises ConfigError at the start; StorageError when definitions can no longer be stored.
         """
+        try:
+            await self._run(task_status)
+        finally:
+            if isinstance(self.catalogue, Writer):
+                self.catalogue.close()
+
+    async def _run(self, task_status: trio.TaskStatus[Node]) -> None:
         settings = self.settings
         mode = int(settings.text("unix_socket_mode"), 8)
         listeners = listening.open_listeners(
@@ -104,7 +144,7 @@ class Node:
         try:
             self.addresses = [listener.address for listener in listeners]
             async with trio.open_nursery() as nursery:
-                await self._start(nursery, listeners, data_dir)
+                await self._start(nursery, listeners)
                 task_status.started(self)
                 await self.stopping.wait()
                 if self._accepting is not None:
@@ -115,11 +155,10 @@ class Node:
         finally:
             listening.close_all(listeners)
 
-    async def _start(
-        self, nursery: trio.Nursery, listeners: list[listening.Listener], data_dir: DataDir | None
-    ) -> None:
+    async def _start(self, nursery: trio.Nursery, listeners: list[listening.Listener]) -> None:
         settings = self.settings
         self._driver = Driver(self.broker)
+        self._restore()
         self._hub = Hub(
             self.broker,
             self.authenticator,
@@ -140,12 +179,38 @@ class Node:
         nursery.start_soon(self._driver.run)
         nursery.start_soon(memory.watch, self._driver, memory.watermark_bytes(watermark, memory.total_bytes()))
         nursery.start_soon(self._hub.sweep)
+        await nursery.start(self.offload.run, self._driver)
+        if isinstance(self.catalogue, Writer):
+            nursery.start_soon(self.catalogue.run, self._driver)
         if self.tls is not None:
             nursery.start_soon(self.tls.watch_expiry)
-        if data_dir is not None:
+        if self.data_dir is not None:
             control = ControlServer(self._hub, Operator(self._hub, self.addresses, self.stop))
-            await nursery.start(control.serve, str(data_dir.control_path))
+            await nursery.start(control.serve, str(self.data_dir.control_path))
         await nursery.start(self._accept, listeners)
+
+    def _restore(self) -> None:
+        """Make what was there when the node stopped, or a first user where there was nothing. Raises ConfigError."""
+        with self.driver.round():
+            self.broker.remove_vhost(DEFAULT_VHOST)  # it is there again if it was stored
+            try:
+                if self._store is not None and not self._store.fresh:
+                    self.definitions.restore(self._store.load())
+                    return
+                first = first_user(self.settings, self.rules, os.urandom)
+                for command in first.commands:
+                    self.definitions.apply(command)
+            except DefinitionError as error:
+                raise ConfigError(f"the definitions of this node cannot be carried out: {error}") from None
+        if isinstance(self.catalogue, Writer):
+            self.catalogue.store_now()
+        if first.made_up:
+            log.warning(
+                "first start: user '%s' can log in with the password %s ; it is shown this once, change it with "
+                "`amqpctl user set-password`",
+                first.name,
+                first.made_up,
+            )
 
     async def _accept(
         self, listeners: list[listening.Listener], task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -164,6 +229,15 @@ def _tls_contexts(settings: Settings) -> TlsContexts | None:
     from amqpd.server.contexts import TlsContexts  # it imports what takes long, and few need
 
     return TlsContexts(settings)
+
+
+def _open_store(data_dir: DataDir | None) -> Store | None:
+    """The node's definitions. Raises ConfigError."""
+    if data_dir is None:
+        return None
+    from amqpd.metadata.store import NAME, Store  # SQLAlchemy takes long to import; a node in memory needs none
+
+    return Store(data_dir.path / NAME)
 
 
 async def _attached(
@@ -199,22 +273,22 @@ def serve(settings: Settings, sources: Sources) -> None:
 def _run(settings: Settings) -> None:
     data_dir = DataDir(Path(settings.text("data_dir")))
     try:
-        node = Node(settings)
+        node = Node(settings, data_dir)
         _allow_all_descriptors()
         _tune_garbage_collection()
-        trio.run(_serve, node, data_dir)
+        trio.run(_serve, node)
     except BaseExceptionGroup as group:
-        raise config_error_in(group) or group from None
+        raise error_in(group) or group from None
     finally:
         data_dir.close()
 
 
-def config_error_in(group: BaseExceptionGroup[BaseException]) -> ConfigError | None:
-    """The ConfigError that stopped a node's start, out of the groups that trio's nurseries put it into."""
-    found: BaseException | None = group.subgroup(ConfigError)
+def error_in(group: BaseExceptionGroup[BaseException]) -> ConfigError | StorageError | None:
+    """What stopped a node, at its start or because of its disk, out of the groups that trio's nurseries put it into."""
+    found: BaseException | None = group.subgroup((ConfigError, StorageError))
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
-    return found if isinstance(found, ConfigError) else None
+    return found if isinstance(found, (ConfigError, StorageError)) else None
 
 
 def _allow_all_descriptors() -> None:
@@ -236,17 +310,17 @@ def _tune_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def _serve(node: Node, data_dir: DataDir) -> None:
+async def _serve(node: Node) -> None:
     async with trio.open_nursery() as outer:
         await outer.start(_obey_signals, node, outer.cancel_scope)
         async with trio.open_nursery() as nursery:
-            await nursery.start(node.run, data_dir)
+            await nursery.start(node.run)
             log.info(
                 "%s on Python %s listens on %s, data in %s",
                 build.described(),
                 platform.python_version(),
                 ", ".join(node.addresses),
-                data_dir.path,
+                node.settings.text("data_dir"),
             )
         outer.cancel_scope.cancel()
 

@@ -10,6 +10,8 @@
         NotUtf8Error           a name that is not UTF-8
       ConfigError            a setting is wrong; names the place and what is allowed
       DefinitionError        an operator's order, or a line of a definitions file, cannot be carried out
+      StorageError           what has to be on disk cannot be put there: the node stops
+        StorageFullError       ... for want of space, or because the file is in use: the node tries again
 
 Expected outcomes on a message's way (no route, overflow) are return values, never exceptions. Whoever calls a core
 translates: what reaches a client is always a reply code and a text of RabbitMQ's (`docs/compatibility.md`).
@@ -76,6 +78,14 @@ class ConfigError(AmqpdError):
 
 class DefinitionError(AmqpdError):
     """A change of definitions that cannot be made; the text is for the operator who wants it."""
+
+
+class StorageError(AmqpdError):
+    """A write failed that others rely on; the text names the file and what to do."""
+
+
+class StorageFullError(StorageError):
+    """There was no room for a write, or the file was in use: the same write can be tried again."""
 
 
 class ProtocolError(AmqpdError):

@@ -525,6 +525,8 @@ class Users(Authenticator):
         return User(name, tags, self.authority, limits, peer, self.valid_until_ms)
 
     def login(self, attempt: Login) -> None:
+        if attempt.mechanism not in self.mechanisms(attempt.peer):
+            raise HandshakeFailure("unknown mechanism")
         malformed = not attempt.response.startswith(b"\0") or attempt.response.count(b"\0") != 2
         if attempt.mechanism != "ANONYMOUS" and malformed:
             raise HandshakeFailure("malformed response")

@@ -77,6 +77,7 @@ class Broker:
         self.touched: list[Owner] = []
         self.vhosts: Final[dict[str, VHost]] = {}
         self.connections: Final[dict[Owner, None]] = {}  # those that are open, in the order of their opening
+        self.operator: Final = Owner()  # whoever acts without a connection, and owns no exclusive queue
         self.channels = 0  # open ones, of all connections
         self.bindings = 0  # of all vhosts
         self.global_parameters: Final[dict[str, object]] = {}
@@ -153,6 +154,11 @@ class Broker:
             self.timers.schedule(self._settling, self.now_ms)
 
     # -- names
+
+    def cluster_name(self) -> str:
+        """What clients are told: the global parameter `cluster_name`, else the node's name (RabbitMQ)."""
+        name = self.global_parameters.get("cluster_name")
+        return name if isinstance(name, str) else self.name
 
     def unique_name(self, prefix: str) -> str:
         """`prefix-` and 22 characters that nobody can guess (RabbitMQ: rabbit_guid)."""

@@ -219,16 +219,20 @@ class Catalogue:
     """Where durable definitions are kept. This one keeps them nowhere: the node's memory is all there is.
 
     The broker applies a change to its memory and calls `record`. Commands are numbered as they come. An answer that
-    depends on commands waits for them: `settle`, once for the method that asked.
+    depends on commands waits for them: `settle`, once for the method that asked. `muted` is set while what was stored
+    is read back.
     """
 
     def __init__(self) -> None:
+        self.muted = False
         self.recorded = 0  # the number of the last command
         self.stored = 0  # the number of the last command that is on disk
         self.needed = 0  # the number of the last command that the method in hand depends on
 
     def record(self, command: Command) -> None:
         """Note a change that was made."""
+        if self.muted:
+            return
         self.recorded += 1
         self.needed = self.recorded
         self.keep(command)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
 
 
-def is_predeclared(exchange: Exchange) -> bool:
-    """Whether every vhost, or the broker, has it by itself."""
-    return not exchange.name or exchange.name.startswith("amq.")
+def is_predeclared_name(name: str) -> bool:
+    """Whether an exchange of that name is there, or not, by itself."""
+    return not name or name.startswith("amq.")
 
 
 def put_exchange(exchange: Exchange) -> PutExchange:
@@ -87,7 +87,7 @@ def put_vhost(vhost: VHost) -> PutVHost:
 def topology_of(vhost: VHost, durable_only: bool) -> Iterator[Command]:
     """Its exchanges, queues and bindings."""
     for exchange in vhost.exchanges.values():
-        if not is_predeclared(exchange) and (exchange.durable or not durable_only):
+        if not is_predeclared_name(exchange.name) and (exchange.durable or not durable_only):
             yield put_exchange(exchange)
     for queue in vhost.queues.values():
         if queue.owner is None and (queue.durable or not durable_only):

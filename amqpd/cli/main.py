@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from amqpd.errors import ConfigError
+from amqpd.errors import AmqpdError, ConfigError
 
 if TYPE_CHECKING:
     from amqpd.config import Settings, Sources
@@ -120,7 +120,7 @@ def serve(listen: tuple[str, ...], data_dir: str | None, file: Path | None, assi
 
     try:
         app.serve(settings, sources)
-    except (ConfigError, OSError) as error:
+    except (AmqpdError, OSError) as error:
         _fail(str(error))
 
 

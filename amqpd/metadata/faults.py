@@ -15,7 +15,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from amqpd.errors import AmqpdError, ConfigError
+from amqpd.errors import AmqpdError, ConfigError, StorageError, StorageFullError
 
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _READ_ONLY: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
@@ -24,11 +24,11 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT})
 RESTORE: Final = "put a copy in its place, or move it away: the node then begins with an empty one"
 
 
-class MetadataBusy(AmqpdError):
+class MetadataBusy(StorageFullError):
     """The definitions cannot be stored now. Nothing of them was; trying again later may do."""
 
 
-class MetadataBroken(AmqpdError):
+class MetadataBroken(StorageError):
     """The definitions can no longer be stored. Nothing of the last ones was; the node has to stop."""
 
 
@@ -36,7 +36,7 @@ def refusal(error: BaseException | None, path: Path) -> ConfigError:
     """Why the database at `path` is not used."""
     code = _primary(error)
     if code == sqlite3.SQLITE_NOTADB:
-        return ConfigError(f"{path} is not a SQLite database; {RESTORE}")
+        return no_database(path)
     if code in _DAMAGED:
         return damaged(path, str(error))
     if code in _BUSY:
@@ -46,6 +46,11 @@ def refusal(error: BaseException | None, path: Path) -> ConfigError:
     if code == sqlite3.SQLITE_ERROR:  # a table or column that is not there, most of all
         return altered(path, str(error))
     return ConfigError(f"{path} cannot be used: {error}; look after the disk, or {RESTORE}")
+
+
+def no_database(path: Path) -> ConfigError:
+    """The file is something else, or its beginning is overwritten."""
+    return ConfigError(f"{path} is not a SQLite database; {RESTORE}")
 
 
 def damaged(path: Path, detail: str) -> ConfigError:

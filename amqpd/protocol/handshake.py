@@ -69,7 +69,7 @@ def protocol_header(connection: Connection, data: bytes) -> int:
         return len(data)
     connection.state = states.AWAIT_START_OK
     mechanisms = " ".join(connection.authenticator.mechanisms(connection.peer))
-    start = methods.connection_start(server_properties(connection.broker.name), mechanisms, "en_US")
+    start = methods.connection_start(server_properties(connection.broker.cluster_name()), mechanisms, "en_US")
     connection.touch()
     write_frame(connection.out, METHOD, 0, start)
     return 8
@@ -107,8 +107,6 @@ def _start_ok(connection: Connection, reader: Reader) -> None:
     capabilities = tables.lookup(properties, "capabilities")
     if capabilities is not None and isinstance(capabilities.value, list) and capabilities.kind == tables.TABLE:
         connection.capabilities = {name: field.value is True for name, field in capabilities.value}
-    if mechanism not in connection.authenticator.mechanisms(connection.peer):
-        raise HandshakeFailure(f"unknown authentication mechanism '{mechanism}'")
     connection.log_in(mechanism, response)
 
 

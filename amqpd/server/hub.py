@@ -106,13 +106,19 @@ class Hub:
         else:
             session.connection.force_close(reason)
 
-    def remove_vhost(self, name: str) -> None:
-        """Delete a vhost. Its connections first: nobody may go on using what is no longer there."""
+    def close_vhost(self, name: str) -> None:
+        """Close the connections to a vhost that is about to be deleted (RabbitMQ: rabbit_connection_tracking)."""
         for session in list(self.sessions):
             vhost = session.connection.vhost
             if vhost is not None and vhost.name == name:
                 self.close(session, f"vhost '{name}' is deleted")
-        self.broker.remove_vhost(name)
+
+    def close_user(self, name: str) -> None:
+        """Close the connections of a user who is about to be deleted."""
+        for session in list(self.sessions):
+            user = session.connection.user
+            if user is not None and user.name == name:
+                self.close(session, f"user '{name}' is deleted")
 
     async def stop(self, timeout_s: float) -> None:
         """Close all connections and wait, for a limited time, until all sessions have ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import quote
@@ -10,6 +10,7 @@ from urllib.parse import quote
 import trio
 
 from amqpd.app import Node
+from amqpd.broker.commands import Command, DeleteVHost, PutPermission, PutUser, PutVHost
 from amqpd.config import Settings, Sources, load
 from amqpd.config.kinds import Value
 
@@ -20,6 +21,7 @@ SOURCE: Final = "test"
 DEFAULTS: Final[dict[str, Value]] = {
     "listeners": [f"{HOST}:0"],
     "shutdown_timeout": 1000,
+    "password_hashing": "sha256",  # nothing is kept, and a test should not wait for argon2
     "vm_memory_high_watermark": 2**62,
 }
 
@@ -55,18 +57,30 @@ class Broker:
 
     def add_vhost(self, name: str) -> str:
         """Add a virtual host; returns its URL."""
-        with self.node.driver.round():
-            self.node.broker.add_vhost(name)
+        users = [command.name for command in self.node.accounts.snapshot() if isinstance(command, PutUser)]
+        self._define(PutVHost(name), *(self._everything(user, name) for user in users))
         return self.url_of(name)
 
     def remove_vhost(self, name: str) -> None:
         """Delete a virtual host with all that is in it, and close its connections."""
-        with self.node.driver.round():
-            self.node.hub.remove_vhost(name)
+        self._define(DeleteVHost(name))
 
-    def add_user(self, name: str, password: str) -> None:
-        """Add a user, or change a password."""
-        self.node.users.add(name, password)
+    def add_user(self, name: str, password: str, tags: Sequence[str] = ()) -> None:
+        """Add a user who may do everything in every virtual host there is, or change a password."""
+        permissions = [self._everything(name, vhost) for vhost in self.node.broker.vhosts]
+        self._define(self.node.rules.put_user(name, password, tags), *permissions)
+
+    def set_permissions(self, user: str, configure: str, write: str, read: str, vhost: str = "/") -> None:
+        """What a user may do in a virtual host, as three regular expressions. Raises DefinitionError."""
+        self._define(PutPermission(user, vhost, configure, write, read))
+
+    def _everything(self, user: str, vhost: str) -> PutPermission:
+        return PutPermission(user, vhost, ".*", ".*", ".*")
+
+    def _define(self, *commands: Command) -> None:
+        with self.node.driver.round():
+            for command in commands:
+                self.node.definitions.apply(command)
 
     def raise_alarm(self, resource: str = "memory") -> None:
         """Raise the alarm `memory` or `disk`: connections that publish are blocked until it is cleared."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Final, TypeVar
 
 import trio
 
-from amqpd.app import Node, config_error_in
+from amqpd.app import Node, error_in
 from amqpd.config.kinds import Value
 from amqpd.testing.broker import Broker, settings_for
 
@@ -48,9 +48,13 @@ class ThreadedBroker:
         """Delete a virtual host with all that is in it, and close its connections."""
         self._do(self._broker.remove_vhost, name)
 
-    def add_user(self, name: str, password: str) -> None:
-        """Add a user, or change a password."""
-        self._do(self._broker.add_user, name, password)
+    def add_user(self, name: str, password: str, tags: Sequence[str] = ()) -> None:
+        """Add a user who may do everything in every virtual host there is, or change a password."""
+        self._do(self._broker.add_user, name, password, tags)
+
+    def set_permissions(self, user: str, configure: str, write: str, read: str, vhost: str = "/") -> None:
+        """What a user may do in a virtual host, as three regular expressions. Raises DefinitionError."""
+        self._do(self._broker.set_permissions, user, configure, write, read, vhost)
 
     def raise_alarm(self, resource: str = "memory") -> None:
         """Raise the alarm `memory` or `disk`: connections that publish are blocked until it is cleared."""
@@ -106,7 +110,7 @@ def start_broker(**options: Value) -> ThreadedBroker:
     thread.start()
     answer = outcome.get(timeout=START_TIMEOUT_S)
     if isinstance(answer, BaseExceptionGroup):
-        raise config_error_in(answer) or answer
+        raise error_in(answer) or answer
     if isinstance(answer, BaseException):
         raise answer
     broker, token = answer

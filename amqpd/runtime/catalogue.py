@@ -1,0 +1,115 @@
+"""The writer of definitions: gathers commands and stores them, many in one transaction, in a thread.
+
+While one transaction is written the next gathers, so that fifty connections that declare at once wait for two of them
+and not for fifty. Nothing is written for what is not durable.
+
+A store without room is tried again until there is some: the clients that wait go on waiting, and the log says why. Any
+other failure ends the node, because memory is ahead of what a restart would find.
+
+Invariants: commands are stored in the order of their numbers, all of them; a callback is called once, within a round,
+after the number that it waits for is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import trio
+
+from amqpd.broker.commands import Command
+from amqpd.broker.ports import Catalogue
+from amqpd.errors import StorageFullError
+from amqpd.runtime.driver import Driver
+
+log = logging.getLogger("amqpd.definitions")
+
+RETRY_S: Final = 1.0
+WARN_EVERY: Final = 60  # tries
+
+
+class Store(Protocol):
+    """Where commands are kept (`amqpd.metadata`). Blocks."""
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last command that is stored."""
+
+    def apply(self, commands: Sequence[Command], sequence: int) -> None:
+        """Store all of them, or none. `sequence` is the last one's number. Raises StorageError."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Writer(Catalogue):
+    """Keeps commands in `store`. `run` must run for anything to be stored; `close` stores what is left."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.recorded = self.stored = self.needed = store.sequence
+        self._store: Final = store
+        self._pending: list[Command] = []
+        self._waiting: Final[deque[tuple[int, Callable[[], None]]]] = deque()
+        self._work = trio.Event()
+
+    def keep(self, command: Command) -> None:
+        self._pending.append(command)
+        self._work.set()
+
+    def settle(self, stored: Callable[[], None]) -> bool:
+        if self.needed <= self.stored:
+            return True
+        self._waiting.append((self.needed, stored))
+        return False
+
+    async def run(self, driver: Driver) -> None:
+        """Store what is recorded, until cancelled. Raises StorageError."""
+        tries = 0
+        while True:
+            await self._work.wait()
+            self._work = trio.Event()
+            while self._pending:
+                try:
+                    await self._store_some(driver)
+                except StorageFullError as error:
+                    if tries % WARN_EVERY == 0:
+                        log.error("definitions wait to be stored: %s", error)
+                    tries += 1
+                    await trio.sleep(RETRY_S)
+                else:
+                    if tries:
+                        log.warning("definitions are stored again")
+                    tries = 0
+
+    async def _store_some(self, driver: Driver) -> None:
+        """Store all that is recorded now. What is being written is waited for, whoever cancels."""
+        commands, last = list(self._pending), self.recorded
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._store.apply, commands, last)
+        del self._pending[: len(commands)]
+        self.stored = last
+        self._tell(driver)
+
+    def _tell(self, driver: Driver) -> None:
+        """Answer those who waited for what is stored now. They wait in the order of their numbers."""
+        with driver.round():
+            while self._waiting and self._waiting[0][0] <= self.stored:
+                _number, stored = self._waiting.popleft()
+                stored()
+
+    def store_now(self) -> None:
+        """Store what is recorded, while `run` does not run. Blocks. Raises StorageError."""
+        if self._pending:
+            self._store.apply(self._pending, self.recorded)
+            self._pending = []
+            self.stored = self.recorded
+
+    def close(self) -> None:
+        """Store what is left, and close the store. Blocks. Raises StorageError."""
+        try:
+            self.store_now()
+        finally:
+            self._store.close()
