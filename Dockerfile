@@ -28,6 +28,7 @@ RUN groupadd --gid 5672 amqpd \
 COPY --from=build /opt/amqpd /opt/amqpd/
 COPY etc/container.toml /etc/amqpd/amqpd.toml
 ENV PATH=/opt/amqpd/bin:/usr/local/bin:/usr/bin:/bin \
+    AMQPD_CONFIG=/etc/amqpd/amqpd.toml \
     AMQPD_DATA_DIR=/var/lib/amqpd
 USER 5672:5672
 WORKDIR /var/lib/amqpd
@@ -36,4 +37,3 @@ EXPOSE 5672 5671
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=15s --retries=3 CMD ["amqpctl", "status"]
 ENTRYPOINT ["amqpd"]
-CMD ["--config", "/etc/amqpd/amqpd.toml"]

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Check the Dockerfile without Docker: run its steps in a clean Debian, start what it makes, and use it.
 
-    sudo .venv/bin/python tools/check_dockerfile.py [--base DIR]
+    sudo .venv/bin/python tools/check_dockerfile.py [--cache DIR]
 
 The base image cannot be pulled without a registry, so that a Debian of the same release, with its own Python, stands
 for it; everything after FROM is as the Dockerfile says. The result runs as a container would: process 1, its own
 network, a read-only file system but for the volume, no privileges to gain. A client then comes from another address
 than loopback. Where debootstrap, root or namespaces are missing, one line says SKIPPED, and the exit code is 0.
 
-`--base DIR` keeps the Debian there for the next time. Needs pika.
+`--cache DIR` keeps the Debian there for the next time. Needs pika.
 """
 
 from __future__ import annotations
@@ -28,28 +28,11 @@ from typing import Final
 
 import dockerfile
 import rootfs
+from using import client_works, expect, report
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 10.0  # Docker's own patience
-
-# Exit code 0: logged in, made a durable queue, and a message came back. 1: refused.
-CLIENT: Final = """
-import sys, pika
-from pika.exceptions import AMQPConnectionError
-host, port, user, password, vhost = sys.argv[1:]
-credentials = pika.PlainCredentials(user, password)
-try:
-    connection = pika.BlockingConnection(pika.ConnectionParameters(host, int(port), vhost, credentials))
-except AMQPConnectionError as error:
-    sys.exit(f"refused: {error!r}")
-channel = connection.channel()
-channel.confirm_delivery()
-channel.queue_declare("kept", durable=True)
-channel.basic_publish("", "kept", b"hello", mandatory=True)
-assert channel.basic_get("kept", auto_ack=True)[2] == b"hello"
-connection.close()
-"""
 
 
 @dataclass
@@ -178,11 +161,8 @@ class Container:
 
     def client(self, user: str, password: str, vhost: str = "/", port: int = 5672, host: str = "") -> bool:
         """Whether this user can work, from an address that is not loopback unless `host` is."""
-        arguments = [host or rootfs.FOREIGN_ADDRESS, str(port), user, password, vhost]
-        done = self._process.from_here([sys.executable, "-c", CLIENT, *arguments])
-        if done.returncode and "refused: " not in done.stderr:
-            raise SystemExit(f"the client failed:\n{done.stderr}")
-        return done.returncode == 0
+        address = host or rootfs.FOREIGN_ADDRESS
+        return client_works(self._process.network(), address, port, user, password, vhost)
 
     def log(self) -> str:
         return self._process.log.read_text(errors="replace")
@@ -192,15 +172,6 @@ class Container:
 
     def kill(self) -> None:
         self._process.kill()
-
-
-failures: list[str] = []
-
-
-def expect(what: str, right: bool) -> None:
-    print(f"  {'ok  ' if right else 'FAIL'} {what}", flush=True)
-    if not right:
-        failures.append(what)
 
 
 def check_image(image: Image) -> None:
@@ -268,21 +239,19 @@ def check_without_variables(image: Image, work: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run the Dockerfile's steps without Docker, and try what they make.")
-    parser.add_argument("--base", type=Path, help="keep the clean Debian in this folder, and take it from there")
-    base = parser.parse_args().base
+    parser.add_argument("--cache", type=Path, help="keep the clean Debian in this folder, and take it from there")
+    cache = parser.parse_args().cache
     if reason := rootfs.why_not():
         print(f"*** SKIPPED the check of the Dockerfile: {reason} ***", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory(prefix="amqpd-image-") as folder:
         work = Path(folder)
-        image = Builder(rootfs.make(base or work / "base"), work).build()
+        image = Builder(rootfs.make((cache or work) / "base"), work).build()
         check_image(image)
         check_with_variables(image, work)
         check_restart(image, work)
         check_without_variables(image, work)
-    if failures:
-        raise SystemExit(f"{len(failures)} failed: " + "; ".join(failures))
-    print("all is well")
+    report()
 
 
 if __name__ == "__main__":

@@ -163,10 +163,9 @@ class Process:
         enter = ["nsenter", f"--target={self._pid()}", "--mount", "--pid", "--net", "--root", "--wd=/"]
         return subprocess.run([*enter, *self.root.inner(command)], capture_output=True, text=True, check=False)
 
-    def from_here(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run a program of this machine in its network. Blocks."""
-        enter = ["nsenter", f"--target={self._pid()}", "--net"]
-        return subprocess.run([*enter, *command], capture_output=True, text=True, check=False)
+    def network(self) -> list[str]:
+        """The beginning of a command line that runs a program of this machine in its network."""
+        return ["nsenter", f"--target={self._pid()}", "--net"]
 
     def stop(self, number: signal.Signals, timeout_s: float) -> int:
         """Send it a signal, and return its exit code. Blocks; raises TimeoutExpired."""
