@@ -1,6 +1,6 @@
 """What an installation brings along: metadata, entry points, the compiled group, and the pages that describe them."""
 
-import importlib.util
+import importlib
 import os
 import re
 import subprocess
@@ -12,21 +12,15 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from tooling import tool
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-
-
-def compilation():
-    """tools/compilation.py as a module. It is a tool, not a part of the package."""
-    spec = importlib.util.spec_from_file_location("compilation", ROOT / "tools" / "compilation.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+compilation = tool("compilation")
 
 
 def compiled_names() -> list[str]:
-    return [path.removesuffix(".py").replace("/", ".") for path in compilation().compiled_modules(ROOT)]
+    return [path.removesuffix(".py").replace("/", ".") for path in compilation.compiled_modules(ROOT)]
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -42,7 +36,7 @@ def test_the_compiled_group_covers_the_message_path():
 
 
 def test_modules_left_interpreted_exist():
-    assert [path for path in compilation().INTERPRETED if not (ROOT / path).is_file()] == []
+    assert [path for path in compilation.INTERPRETED if not (ROOT / path).is_file()] == []
 
 
 @pytest.mark.parametrize("name", compiled_names())
@@ -96,12 +90,27 @@ def test_the_build_and_the_checks_use_the_same_mypy():
     assert requires["mypy"].specifier == dev["mypy"].specifier
 
 
+def test_what_is_not_python_is_declared_as_part_of_the_package():
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["amqpd"]
+    data = {path for pattern in patterns for path in (ROOT / "amqpd").glob(pattern)}
+    files = {path for path in (ROOT / "amqpd").rglob("*") if path.is_file()}
+    others = {path for path in files if path.suffix not in (".py", ".pyc", ".so")}
+    assert others == data
+
+
+def test_every_folder_of_the_package_is_found_by_the_build():
+    # find with namespaces, which is the default, takes a folder without __init__.py; a name with a dash it does not.
+    assert PROJECT["tool"]["setuptools"]["packages"]["find"] == {"include": ["amqpd", "amqpd.*"]}
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "amqpd").rglob("*.py")}
+    assert [folder for folder in folders if not all(part.isidentifier() for part in folder.parts)] == []
+
+
 def test_a_machine_without_a_compiler_is_told_so(monkeypatch):
     monkeypatch.delenv("AMQPD_PURE", raising=False)
     monkeypatch.setenv("CC", "/nonexistent/cc")
-    assert "no C compiler" in compilation().why_not_compiled()
+    assert "no C compiler" in compilation.why_not_compiled()
 
 
 def test_pure_is_honoured(monkeypatch):
     monkeypatch.setenv("AMQPD_PURE", "1")
-    assert compilation().why_not_compiled() == "AMQPD_PURE is set"
+    assert compilation.why_not_compiled() == "AMQPD_PURE is set"
