@@ -3,10 +3,11 @@
 # The map of the package: where a reader starts. A room may import the rooms below it, never those above.
 #
 #   cli/         the command lines; testing/ a broker for other people's tests
-#   app.py       builds every part and owns the nurseries
-#   server/      listeners, sessions, back-pressure: the only place that touches clients' sockets
-#   runtime/     trio glue: the timer task, the memory watch, logs; the data directory
-#   auth/        users and SASL mechanisms
+#   app.py       builds every part and owns the nurseries; reloading.py obeys settings that changed
+#   server/      listeners, TLS, sessions, back-pressure; what operators can order
+#   runtime/     trio glue: the timer task, the writer of definitions, the memory watch, logs; the data directory
+#   auth/        users, permissions, SASL mechanisms, the chain of backends
+#   metadata/    definitions: in SQLite, and as RabbitMQ's JSON
 #   protocol/    one connection as a state machine: bytes and time in, bytes out
 #   broker/      what AMQP means: vhosts, exchanges, bindings, queues, consumers
 #   wire/        AMQP 0-9-1 as bytes; knows no state
