@@ -30,13 +30,16 @@ from amqpd.broker.limits import Limits
 from amqpd.broker.node import Broker
 from amqpd.broker.ports import Catalogue
 from amqpd.broker.vhost import DEFAULT_VHOST
-from amqpd.config import SETTINGS, Settings, Sources
+from amqpd.config import Settings, Sources
 from amqpd.errors import ConfigError, DefinitionError, StorageError
-from amqpd.runtime import build, logs, memory
+from amqpd.reloading import Parts, Reloader, fill
+from amqpd.runtime import build, logs
 from amqpd.runtime.catalogue import Writer
 from amqpd.runtime.datadir import DataDir
 from amqpd.runtime.driver import Driver
+from amqpd.runtime.memory import MemoryWatch
 from amqpd.runtime.offload import Offload
+from amqpd.runtime.watch import watch
 from amqpd.server import listeners as listening
 from amqpd.server.control import ControlServer
 from amqpd.server.definitions import Definitions
@@ -55,9 +58,7 @@ OPEN_MAX: Final = 10_240  # what macOS gives where its hard limit is "unlimited"
 def limits_from(settings: Settings) -> Limits:
     """The broker's limits."""
     limits = Limits()
-    for name, setting in SETTINGS.items():
-        if setting.limit:  # the names are checked by a test
-            setattr(limits, setting.limit, settings.value(name))
+    fill(limits, settings)
     return limits
 
 
@@ -65,10 +66,11 @@ class Node:
     """One node. Making it loads plugins and builds the broker; `run` does the rest, once. Both raise ConfigError.
 
     Without a data directory nothing is stored and there is no control socket. With one, the database of definitions is
-    opened here, which blocks, and closed at the end of `run`.
+    opened here, which blocks, and closed at the end of `run`. With the `sources` of its settings they can be reloaded:
+    `settings` are always those in force.
     """
 
-    def __init__(self, settings: Settings, data_dir: DataDir | None = None) -> None:
+    def __init__(self, settings: Settings, data_dir: DataDir | None = None, sources: Sources | None = None) -> None:
         self.settings: Final = settings
         self.data_dir: Final = data_dir
         self.plugins: Final = hooks.load(settings.names("plugins"))
@@ -86,6 +88,8 @@ class Node:
         self.rules.configure(settings)
         self.authenticator: Final = self._authenticator()
         self.definitions: Final = Definitions(self.broker, self.accounts, self._close_vhost, self._close_user)
+        self._sources: Final = sources
+        self._reloader: Reloader | None = None
         self.stopping: Final = trio.Event()
         self.addresses: list[str] = []
         self._driver: Driver | None = None
@@ -123,6 +127,11 @@ class Node:
     def stop(self) -> None:
         """Have `run` end. May be called more than once, from trio's thread."""
         self.stopping.set()
+
+    def reload(self) -> None:
+        """Have the configuration read again soon, and obeyed as far as it can be. From trio's thread."""
+        if self._reloader is not None:
+            self._reloader.ask()
 
     async def run(self, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop` was called and every connection has ended, or until cancelled. Fills `addresses`.
@@ -174,16 +183,20 @@ class Node:
             await nursery.start(_attached, handler)
         for plugin in self.plugins:
             plugin.call("on_start", self.broker)
-        watermark = settings.value("vm_memory_high_watermark")
-        assert isinstance(watermark, (int, float))
+        memory = MemoryWatch(settings.share("vm_memory_high_watermark"))
         nursery.start_soon(self._driver.run)
-        nursery.start_soon(memory.watch, self._driver, memory.watermark_bytes(watermark, memory.total_bytes()))
+        nursery.start_soon(memory.run, self._driver)
         nursery.start_soon(self._hub.sweep)
         await nursery.start(self.offload.run, self._driver)
         if isinstance(self.catalogue, Writer):
             nursery.start_soon(self.catalogue.run, self._driver)
         if self.tls is not None:
             nursery.start_soon(self.tls.watch_expiry)
+        if self._sources is not None:
+            parts = Parts(self.broker.limits, self.authenticator, self.rules, self._hub, memory, self.tls)
+            self._reloader = Reloader(self._sources, settings, parts)
+            nursery.start_soon(self._reloader.run)
+            nursery.start_soon(watch, self._reloader.files, self._reloader.interval_s, self._reloader.ask)
         if self.data_dir is not None:
             control = ControlServer(self._hub, Operator(self._hub, self.addresses, self.stop))
             await nursery.start(control.serve, str(self.data_dir.control_path))
@@ -264,16 +277,16 @@ def serve(settings: Settings, sources: Sources) -> None:
     for line in settings.warnings:
         log.warning("%s", line)
     try:
-        _run(settings)
+        _run(settings, sources)
         log.info("stopped")
     finally:
         handler.close()
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, sources: Sources) -> None:
     data_dir = DataDir(Path(settings.text("data_dir")))
     try:
-        node = Node(settings, data_dir)
+        node = Node(settings, data_dir, sources)
         _allow_all_descriptors()
         _tune_garbage_collection()
         trio.run(_serve, node)
@@ -332,7 +345,8 @@ async def _obey_signals(
         task_status.started()
         async for number in signals:
             if number == signal.SIGHUP:
-                log.info("SIGHUP: nothing to do, log files are reopened by themselves")
+                log.info("SIGHUP: reading the configuration again; log files are reopened by themselves")
+                node.reload()
             elif node.stopping.is_set():
                 log.warning("second signal: ending at once")
                 everything.cancel()

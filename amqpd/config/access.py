@@ -108,13 +108,15 @@ ACCESS: Final = (
         ["PLAIN", "AMQPLAIN"],
         "How clients can log in, as offered to them, in this order. `EXTERNAL` takes the name from the client's "
         "certificate, `ANONYMOUS` makes every client `anonymous_login_user`.",
+        reloadable=True,
     ),
     Setting(
         "auth_backends",
         Names("names of backends", required=True),
         ["internal"],
         "Who is asked for users and permissions, in turn, until one knows the user. `internal` is the node's own "
-        "database; plugins bring others.",
+        "database; plugins bring others. `AUTHN+AUTHZ` asks one for the password and another for the permissions.",
+        reloadable=True,
     ),
     Setting(
         "anonymous_login_user",
@@ -122,24 +124,28 @@ ACCESS: Final = (
         "",
         "Who a client is that logs in with the mechanism `ANONYMOUS`. It needs both: this name, and the mechanism in "
         "`auth_mechanisms`.",
+        reloadable=True,
     ),
     Setting(
         "ssl_cert_login_from",
         Choice("distinguished_name", "common_name", "subject_alternative_name"),
         "distinguished_name",
         "The part of a client's certificate that is its user name, for the mechanism `EXTERNAL`.",
+        reloadable=True,
     ),
     Setting(
         "ssl_cert_login_san_type",
         Choice("dns", "email", "uri", "ip"),
         "dns",
         "Which subject alternative names count, where the user name is one of them.",
+        reloadable=True,
     ),
     Setting(
         "ssl_cert_login_san_index",
         Number(0, 100),
         0,
         "Which of those is the user name; the first is 0.",
+        reloadable=True,
     ),
     Setting(
         "password_hashing",
@@ -179,8 +185,9 @@ ACCESS: Final = (
     Setting(
         "login_delay_max",
         Duration(1, 600_000, "ms"),
-        10_000,
-        "The longest pause before such a login is answered. It grows with the number of failures.",
+        5000,
+        "The longest pause before such a login is answered; it grows with the number of failures. Keep it below "
+        "`handshake_timeout`, which goes on meanwhile.",
         reloadable=True,
     ),
     Setting(
@@ -189,6 +196,7 @@ ACCESS: Final = (
         [],
         "Where load balancers are that send a PROXY protocol header, version 1 or 2. It is expected on every "
         "connection that comes from there, and never believed from anywhere else.",
+        reloadable=True,
     ),
 )
 

@@ -39,6 +39,7 @@ class Items:
 
 
 FLAG: Final = "true or false"
+BACKEND: Final = "a backend's name, as internal"
 _SIZE: Final = "a number of bytes, also as 64KB or 2MB"
 _MEMORY: Final = "a number of bytes, also as 512MiB, 2GiB or 2GB"
 _PASSWORD: Final = "the password itself, or $(<FILE) where it stands in a file"
@@ -100,7 +101,7 @@ ITEMS: Final = {
     "loopback_users": Items("loopback_users", FLAG, flags=True),
     "default_user_tags": Items("default_user_tags", FLAG, flags=True),
     "auth_mechanisms": Items("auth_mechanisms", "PLAIN, AMQPLAIN, EXTERNAL or ANONYMOUS"),
-    "auth_backends": Items("auth_backends", "a backend's name, as internal", values.backend),
+    "auth_backends": Items("auth_backends", BACKEND, values.backend),
     "ssl_options.versions": Items("ssl_options.versions", "tlsv1.2 or tlsv1.3"),
     "ssl_options.ciphers": Items("ssl_options.ciphers", "a cipher by OpenSSL's name"),
 }
@@ -109,10 +110,8 @@ CAN_BE_NONE: Final = ("listeners.tcp", "listeners.ssl", "loopback_users")  # as 
 LOG_LEVELS: Final = ("log.console.level", "log.file.level", "log.default.level")
 LOG_PLACES: Final = ("log.file", "log.dir", "log.console")
 
-# Left out without being in force, these would let somebody in, or lock somebody out, whom RabbitMQ would not.
+# Left out, this would let somebody in whom RabbitMQ would not.
 REFUSED: Final = {
-    "auth_backends.*.authn": "amqpd asks one backend for users and permissions: use auth_backends.N",
-    "auth_backends.*.authz": "amqpd asks one backend for users and permissions: use auth_backends.N",
     "ssl_options.crl_check": "amqpd does not check lists of revoked certificates",
 }
 

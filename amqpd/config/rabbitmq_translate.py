@@ -67,6 +67,7 @@ class Translator:
         """All lines, each of them once."""
         self._leave_out()
         self._anonymous()
+        self._split_backends()
         for key, meaning in MEANINGS.items():
             if (entry := self._taken(key)) is not None:
                 self._give(entry, meaning)
@@ -107,6 +108,18 @@ class Translator:
             self._reading.give(entry.place, "auth_mechanisms", [*default, _ANONYMOUS])
         elif _ANONYMOUS not in mechanisms:
             self._warn(self._left.pop(("anonymous_login_user",)), f"changes nothing: {_ANONYMOUS} is not listed")
+
+    def _split_backends(self) -> None:
+        """`auth_backends.N.authn` and `.authz`, which amqpd writes as one item, AUTHN+AUTHZ."""
+        for words in [words for words in self._left if words[0] == "auth_backends" and words[2:] == ("authn",)]:
+            authz = self._left.pop((*words[:2], "authz"), None)
+            authn = self._left.pop(words)
+            both = authn.value if authz is None else f"{authn.value}+{authz.value}"
+            if words[:2] in self._left:
+                self._reading.mistakes.append(f"{authn.place}: {authn.key}: auth_backends.{words[1]} is there as well")
+            self._left[words[:2]] = Entry(authn.key, both, authn.place)
+        for words in [words for words in self._left if words[0] == "auth_backends" and words[2:] == ("authz",)]:
+            self._left[words[:2]] = self._left.pop(words)  # RabbitMQ's rule: it authenticates as well
 
     def _give(self, entry: Entry, meaning: Meaning) -> None:
         try:

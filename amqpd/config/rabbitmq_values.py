@@ -93,9 +93,9 @@ def certificate_part(value: str) -> str:
 
 
 def backend(value: str) -> str:
-    """An authentication backend, by its short name or its module's."""
-    short = value.removeprefix("rabbit_auth_backend_")
-    return "oauth2" if short == "oauth" else short
+    """An authentication backend, by its short name or its module's; two of them with a plus."""
+    names = [name.removeprefix("rabbit_auth_backend_") for name in value.split("+")]
+    return "+".join("oauth2" if name == "oauth" else name for name in names)
 
 
 def listener(value: str) -> str:

@@ -26,8 +26,15 @@ class Settings:
         self._values: Final[dict[str, Value]] = {name: setting.default for name, setting in SETTINGS.items()}
         self._values.update(given or {})
         self._places: Final = dict(places or {})
-        self.warnings: Final = tuple(warnings)
-        self.files: Final = tuple(files)
+        self.warnings = tuple(warnings)
+        self.files = tuple(files)
+
+    def adopt(self, other: Settings) -> None:
+        """Be as `other` from now on, for all who hold these settings."""
+        self._values.update(other._values)
+        self._places.clear()
+        self._places.update(other._places)
+        self.warnings, self.files = other.warnings, other.files
 
     def place(self, name: str) -> str:
         """Where a setting's value stands: a file and line, a variable, an option; nothing for a default."""
@@ -47,6 +54,12 @@ class Settings:
         """The value of a setting that is a whole number, a size or a time."""
         value = self.value(name)
         assert isinstance(value, int)
+        return value
+
+    def share(self, name: str) -> float:
+        """The value of a setting that is a share, or a whole number."""
+        value = self.value(name)
+        assert isinstance(value, int | float)
         return value
 
     def flag(self, name: str) -> bool:

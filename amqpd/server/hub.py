@@ -55,11 +55,16 @@ class Hub:
         self.handshake_steps: Final = trio.Semaphore(STEPS_AT_ONCE)
         self.sessions: Final[dict[Session, None]] = {}
         self.parked: Final[dict[Session, None]] = {}  # those that do not read now
-        self._handshake_max: Final = handshake_max
-        self._trusted_proxies: Final = Networks(trusted_proxies)
+        self._handshake_max = handshake_max
+        self._trusted_proxies = Networks(trusted_proxies)
         self._empty: trio.Event | None = None
         broker.alarms.subscribe(self._alarms_changed)
         driver.recover = self._recover
+
+    def configure(self, handshake_max: int, trusted_proxies: Sequence[str]) -> None:
+        """Obey these from now on. Raises ValueError as when made."""
+        self._trusted_proxies = Networks(trusted_proxies)
+        self._handshake_max = handshake_max
 
     # -- coming and going
 

@@ -168,6 +168,9 @@ def test_a_directory_without_files(tmp_path):
         ("auth_mechanisms.2 = PLAIN\nauth_mechanisms.1 = EXTERNAL", "auth_mechanisms", ["EXTERNAL", "PLAIN"]),
         ("auth_backends.1 = rabbit_auth_backend_internal", "auth_backends", ["internal"]),
         ("auth_backends.1 = ldap\nauth_backends.2 = oauth", "auth_backends", ["ldap", "oauth2"]),
+        ("auth_backends.1.authn = ldap\nauth_backends.1.authz = internal", "auth_backends", ["ldap+internal"]),
+        ("auth_backends.1.authn = rabbit_auth_backend_http", "auth_backends", ["http"]),
+        ("auth_backends.3.authz = oauth", "auth_backends", ["oauth2"]),
         ("ssl_options.versions.1 = tlsv1.3", "ssl_options.versions", ["tlsv1.3"]),
         ("heartbeat = 30", "heartbeat", 30),
         ("frame_max = 64KB", "frame_max", 65_536),
@@ -328,8 +331,12 @@ def test_wrong_values(failure, line, shown, allowed):
         ("zzzzzzzz = 5", "there is no key zzzzzzzz; docs/configuration.md lists the keys"),
         ("listener.tcp.default = 1", "there is no key listener.tcp.default; did you mean listeners.tcp?"),
         (
-            "auth_backends.1.authn = ldap",
-            "auth_backends.1.authn: amqpd asks one backend for users and permissions: use auth_backends.N",
+            "ssl_options.crl_check = peer",
+            "ssl_options.crl_check: amqpd does not check lists of revoked certificates",
+        ),
+        (
+            "auth_backends.1.authn = ldap\nauth_backends.1 = internal",
+            "auth_backends.1.authn: auth_backends.1 is there as well",
         ),
     ],
 )

@@ -88,8 +88,7 @@ async def test_settings_for_the_node_work(autojump_clock):
         assert broker.node.broker.name == "rabbit@here"
         exchanges = broker.node.broker.vhosts["/"].exchanges
         assert {"amq.rabbitmq.log", "amq.rabbitmq.event"} <= set(exchanges)
-        assert broker.node.users.verified("me", b"guest").name == "me"
-        assert broker.node.users.verified("guest", b"guest") is None
+        assert broker.node.accounts.names() == ["me"]
     assert not any(isinstance(handler, logs.ExchangeHandler) for handler in logs.logging.getLogger("amqpd").handlers)
 
 
