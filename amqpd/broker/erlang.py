@@ -7,6 +7,7 @@ from typing import Final
 from amqpd.wire import tables
 from amqpd.wire.tables import Field
 
+DEPTH_MAX: Final = 100
 _ESCAPES: Final[dict[int, str]] = {
     8: "\\b",
     9: "\\t",
@@ -67,8 +68,8 @@ def value(field: Field) -> str:
     return str(content)
 
 
-def json(value: object) -> str:
-    """A value of JSON (~tp), in one line."""
+def json(value: object, depth: int = 0) -> str:
+    """A value of JSON (~tp), in one line; what is nested more than DEPTH_MAX deep as `...`."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -77,12 +78,16 @@ def json(value: object) -> str:
         return text(value.encode("utf-8", "replace"))
     if isinstance(value, float):
         return _float(value)
+    if isinstance(value, int):
+        return str(value)
+    if depth > DEPTH_MAX:
+        return "..."
     if isinstance(value, list):
         if value and all(type(item) is int and (32 <= item <= 126 or item in _ESCAPES) for item in value):
             return binary(bytes(value))[2:-2]  # Erlang cannot tell a list of characters from a string
-        return "[" + ",".join([json(item) for item in value]) + "]"
+        return "[" + ",".join([json(item, depth + 1) for item in value]) + "]"
     if isinstance(value, dict):
-        return "#{" + ",".join([f"{json(key)} => {json(value[key])}" for key in sorted(value)]) + "}"
+        return "#{" + ",".join([f"{json(key)} => {json(value[key], depth + 1)}" for key in sorted(value)]) + "}"
     return str(value)
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
 
 POLICIES_MAX: Final = 1000  # of one vhost, and as many operator policies
-_PRIORITY_MAX: Final = 2**63 - 1
 _QUEUES: Final = ("classic", "quorum", "stream")
 # What apply-to can be, and the kinds that are meant: types of queues, and exchanges.
 APPLY_TO: Final[dict[str, tuple[str, ...]]] = {
@@ -228,6 +227,6 @@ def _problems(pattern: object, definition: object, apply_to: object, priority: o
         problems.append(f"pattern should be regular expression but is invalid: {wrong}")
     if not isinstance(priority, int) or isinstance(priority, bool):
         problems.append(f"priority should be a number, actually was {policykeys.shown(priority)}")
-    elif abs(priority) > _PRIORITY_MAX:
+    elif abs(priority) > policykeys.INTEGER_MAX:
         problems.append(f"priority should be a number of 64 bits, actually was {priority}")
     return [problem for problem in problems if problem]

@@ -19,8 +19,9 @@ Check = Callable[[object], bool]
 Merge = Callable[[object, object], object]
 
 ALTERNATE_EXCHANGE: Final = "alternate-exchange"
+INTEGER_MAX: Final = 2**63 - 1
 _SEGMENT_MAX: Final = 3_000_000_000  # bytes
-_LINE: Final = 80  # columns, after which Erlang begins a new line
+_LINE: Final = 78  # columns, after which Erlang begins a new line
 _SHOWN: Final = 2000  # characters of a value that is wrong
 
 
@@ -54,7 +55,8 @@ def _routing_key(value: object) -> bool:
 
 
 def _integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """RabbitMQ has no limit; but a table in an event cannot carry more than 64 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= INTEGER_MAX
 
 
 def _between(least: int, most: int) -> Check:
@@ -220,10 +222,7 @@ def _federation_problem(definition: Definition) -> str:
 
 def shown(value: object) -> str:
     """A value as errors print it: as Erlang does, but never endless."""
-    try:
-        printed = erlang.json(value)
-    except RecursionError:
-        return "a value nested this deep"
+    printed = erlang.json(value)
     return printed if len(printed) <= _SHOWN else printed[:_SHOWN] + "..."
 
 
@@ -233,8 +232,8 @@ def _shown_pairs(definition: Definition, names: list[str]) -> str:
     line = "[" + ",".join(pairs) + "]"
     if len(line) <= _LINE:
         return line
-    lines = [
-        pair if len(pair) + 2 <= _LINE else f"{{{shown(name)},\n  {shown(definition[name])}}}"
-        for name, pair in zip(names, pairs, strict=True)
-    ]
+    lines = []
+    for name, pair in zip(names, pairs, strict=True):
+        room = _LINE - 2 if name == names[-1] else _LINE - 1
+        lines.append(pair if len(pair) <= room else f"{{{shown(name)},\n  {shown(definition[name])}}}")
     return "[" + ",\n ".join(lines) + "]"
