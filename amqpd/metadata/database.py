@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -150,26 +150,24 @@ def _sync_folder(path: Path) -> None:
 def _open(path: Path) -> Connection:
     """Connect to the file, checked, with the newest schema, and not locked by anybody. Raises ConfigError."""
     inspection.check_file(path)
-    file = _connect(path)
     try:
-        found = inspection.revision(file, path)
-        inspection.check_sound(file, path)
-        _make_private(path)
-        for pragma in _PRAGMAS:
-            file.execute(pragma)
-        file.execute("BEGIN IMMEDIATE")
-        file.execute("ROLLBACK")
-        connection = _engine(file).connect()
-        if found != schema.REVISION:
-            _migrate(connection, file, path, found)
-        inspection.check_columns(file, path)
+        with ExitStack() as undo:
+            file = undo.enter_context(closing(_connect(path)))
+            found = inspection.revision(file, path)
+            inspection.check_sound(file, path)
+            _make_private(path)
+            for pragma in _PRAGMAS:
+                file.execute(pragma)
+            file.execute("BEGIN IMMEDIATE")
+            file.execute("ROLLBACK")
+            connection = undo.enter_context(_engine(file).connect())
+            if found != schema.REVISION:
+                _migrate(connection, file, path, found)
+            inspection.check_columns(file, path)
+            undo.pop_all()
+            return connection
     except sqlite3.Error as error:
-        file.close()
         raise faults.refusal(error, path) from None
-    except BaseException:
-        file.close()
-        raise
-    return connection
 
 
 def _make_private(path: Path) -> None:

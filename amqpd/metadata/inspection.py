@@ -6,32 +6,41 @@ blocks on disk.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 from pathlib import Path
+from typing import Final
 
 from amqpd.errors import ConfigError
 from amqpd.metadata import faults, schema
 
+MAGIC: Final = b"SQLite format 3\0"  # the page size follows, two bytes (SQLite, fileformat2.html 1.3)
+
 
 def check_file(path: Path) -> None:
-    """Raises ConfigError where `path` is no file, an empty one, or one that cannot be written to."""
+    """Raises ConfigError where `path` is no file, not a database by its first bytes, or cannot be written to."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise ConfigError(f"{path} is not a file, but a database should be there; move it away")
-        if found.st_size == 0:
-            raise ConfigError(f"{path} is empty, which a database never is; {faults.RESTORE}")
-        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        with path.open("r+b") as file:
+            header = file.read(18)
     except OSError as error:
         raise faults.unwritable(path, error.strerror) from None
+    if not header:
+        raise ConfigError(f"{path} is empty, which a database never is; {faults.RESTORE}")
+    if len(header) < 18 or not header.startswith(MAGIC):
+        raise faults.no_database(path)
+    page_size = int.from_bytes(header[16:], "big")
+    # SQLite fills a page that lacks its end with zeros, and may find nothing wrong with that.
+    if page_size > 1 and found.st_size % page_size and not _log(path, "-wal").exists():
+        raise faults.damaged(path, "its end is missing")
 
 
 def check_alone(path: Path) -> None:
     """Raises ConfigError where a database is missing and its log is not: SQLite would take it for that of another."""
     for suffix in ("-wal", "-journal"):
-        log = path.with_name(path.name + suffix)
+        log = _log(path, suffix)
         if log.exists():
             raise ConfigError(
                 f"{log} is there without {path.name}, which it is a part of; put that back, or move {log.name} away as "
@@ -61,7 +70,7 @@ def check_sound(file: sqlite3.Connection, path: Path) -> None:
     """Read everything. Raises ConfigError, sqlite3.Error where it does not hang together."""
     (verdict,) = file.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise faults.damaged(path, str(verdict).replace("\n", " "))
+        raise faults.damaged(path, str(verdict).removeprefix("*** in database main ***").strip())
 
 
 def check_columns(file: sqlite3.Connection, path: Path) -> None:
@@ -74,6 +83,10 @@ def check_columns(file: sqlite3.Connection, path: Path) -> None:
             raise faults.altered(path, f"its table {table.name} lacks {', '.join(missing)}")
     if _number(file, "SELECT count(*) FROM state") != 1:
         raise faults.altered(path, "its table state has no row")
+
+
+def _log(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def _number(file: sqlite3.Connection, sql: str) -> int:

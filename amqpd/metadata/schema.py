@@ -62,6 +62,18 @@ class JsonText(TypeDecorator[object]):
         return None if value is None else json.loads(value)
 
 
+class ObjectText(TypeDecorator[dict[str, object]]):
+    """A JSON object."""
+
+    impl = JsonText
+    cache_ok = True
+
+    def process_result_value(self, value: object | None, dialect: Dialect) -> dict[str, object] | None:
+        if not isinstance(value, dict):
+            raise ValueError(f"no object: {value}")
+        return value
+
+
 class NamesText(TypeDecorator[tuple[str, ...]]):
     """A list of names, in JSON."""
 
@@ -69,7 +81,9 @@ class NamesText(TypeDecorator[tuple[str, ...]]):
     cache_ok = True
 
     def process_result_value(self, value: object | None, dialect: Dialect) -> tuple[str, ...] | None:
-        return tuple(map(str, value)) if isinstance(value, list) else None
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise ValueError(f"no list of names: {value}")
+        return tuple(value)
 
 
 def _is_unicode(text: str) -> bool:
@@ -181,7 +195,7 @@ policies: Final = _table(
     Column("operator", Boolean, primary_key=True, nullable=False),
     _text("name", key=True),
     _text("pattern"),
-    Column("definition", JsonText, nullable=False),
+    Column("definition", ObjectText, nullable=False),
     _text("apply_to"),
     Column("priority", Integer, nullable=False),
 )

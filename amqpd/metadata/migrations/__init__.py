@@ -20,9 +20,9 @@ from sqlalchemy import Connection
 LOCATION: Final = Path(__file__).parent
 
 
-def upgrade(connection: Connection, revision: str, location: Path = LOCATION) -> None:
+def upgrade(connection: Connection, revision: str) -> None:
     """Bring the database up to `revision`, within the open transaction. Raises what SQLAlchemy and Alembic do."""
     config = Config()
-    config.set_main_option("script_location", str(location).replace("%", "%%"))
+    config.set_main_option("script_location", str(LOCATION).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
