@@ -101,17 +101,14 @@ class Accounts:
         self._users: Final[dict[str, Account]] = {}
         self._permissions: Final[dict[tuple[str, str], Permission]] = {}
         self._topics: Final[dict[tuple[str, str], dict[str, TopicPermission]]] = {}
-        self.changed: Final[list[Callable[[], None]]] = []  # called after a change of who may do what
+        # Called after a change of what a user may do, with the user's name, or None where it is more than one.
+        self.changed: Final[list[Callable[[str | None], None]]] = []
 
     # -- questions
 
     def find(self, name: str) -> Account | None:
         """The user of that name."""
         return self._users.get(name)
-
-    def names(self) -> list[str]:
-        """The names of all users, sorted."""
-        return sorted(self._users)
 
     def permission(self, user: str, vhost: str) -> Permission | None:
         """What `user` may do in `vhost`; without, not even enter."""
@@ -148,20 +145,39 @@ class Accounts:
 
     def apply_all(self, commands: Iterable[c.Command]) -> None:
         """Obey commands, in order, and tell those in `changed` once."""
-        if sum(self._obey(command) for command in commands):
+        users: set[str | None] = set()
+        for command in commands:
+            self._obey(command, users)
+        if users:
+            user = users.pop() if len(users) == 1 else None
             for changed in self.changed:
-                changed()
+                changed(user)
 
-    def _obey(self, command: c.Command) -> bool:
-        """Obey one command; False if there was nothing to do."""
+    def _obey(self, command: c.Command, users: set[str | None]) -> None:
+        """Obey one command, and add to `users` whom it is about."""
         match command:
             case c.PutUser():
                 self._put_user(command)
+                users.add(command.name)
             case c.DeleteUser():
                 self._users.pop(command.name, None)
                 self._forget(0, command.name)
+                users.add(command.name)
             case c.DeleteVHost():
                 self._forget(1, command.name)
+                users.add(None)
+            case c.PutUserLimit():
+                self._users[command.user].limits[command.name] = command.value
+            case c.DeleteUserLimit():
+                self._users[command.user].limits.pop(command.name, None)
+            case c.PutPermission() | c.DeletePermission() | c.PutTopicPermission() | c.DeleteTopicPermission():
+                self._permit(command)
+                users.add(command.user)
+
+    def _permit(
+        self, command: c.PutPermission | c.DeletePermission | c.PutTopicPermission | c.DeleteTopicPermission
+    ) -> None:
+        match command:
             case c.PutPermission():
                 self._permissions[command.user, command.vhost] = Permission(command)
             case c.DeletePermission():
@@ -171,13 +187,6 @@ class Accounts:
                 topics[command.exchange] = TopicPermission(command)
             case c.DeleteTopicPermission():
                 self._delete_topic(command)
-            case c.PutUserLimit():
-                self._users[command.user].limits[command.name] = command.value
-            case c.DeleteUserLimit():
-                self._users[command.user].limits.pop(command.name, None)
-            case _:
-                return False
-        return True
 
     def snapshot(self) -> Iterator[c.Command]:
         """The commands that make these tables: users and their limits, permissions, topic permissions, by name."""
@@ -220,7 +229,7 @@ class Accounts:
         for kind, text in (("write", command.write), ("read", command.read)):
             _check_pattern(where, kind, text, expanded(text, command.user, command.vhost))
         self._check_there(command.user, command.vhost)
-        _check_name("exchange of a topic permission", command.exchange)
+        _check_name("the exchange of a topic permission", command.exchange)
 
     # -- actions
 
@@ -251,7 +260,7 @@ class Accounts:
 
 
 def _check_user(command: c.PutUser) -> None:
-    _check_name("user name", command.name)
+    _check_name("the name of a user", command.name)
     user = f"user '{command.name}'"
     wrong = passwords.problem(command.password_hash, command.hashing_algorithm)
     if wrong:
@@ -259,7 +268,7 @@ def _check_user(command: c.PutUser) -> None:
     if len(command.tags) > TAGS_MAX:
         raise DefinitionError(f"{user}: {len(command.tags)} tags are too many, {TAGS_MAX} the most")
     for tag in command.tags:
-        _check_name(f"tag of {user}", tag)
+        _check_name(f"a tag of {user}", tag)
         if tag != tag.strip() or "," in tag:
             raise DefinitionError(f"{user}: the tag '{tag}' has a comma, or space around it")
 
@@ -267,7 +276,7 @@ def _check_user(command: c.PutUser) -> None:
 def _check_name(what: str, name: str) -> None:
     size = len(name.encode("utf-8", "surrogatepass"))
     if not 0 < size <= NAME_BYTES_MAX:
-        raise DefinitionError(f"a {what} has 1 to {NAME_BYTES_MAX} bytes, not {size}")
+        raise DefinitionError(f"{what} has 1 to {NAME_BYTES_MAX} bytes, not {size}")
 
 
 def _check_pattern(where: str, kind: str, text: str, meant: str) -> None:

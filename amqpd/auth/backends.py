@@ -169,7 +169,7 @@ class AsyncBackend(Backend):
         elif result is None:
             decided(Refused("invalid credentials"))
         else:
-            decided(Refused(failure(result), failed=True))
+            decided(Refused(f"it {failure(result)}", failed=True))
 
 
 class FetchedAuthority(BackendAuthority):
@@ -199,15 +199,19 @@ class FetchedAuthority(BackendAuthority):
             function = partial(self._backend.permits, self._identity, question, self._peer)
             self._offload.call(function, self._backend.time_limit_ms, partial(self._fetched, question))
 
+    def renew(self, user: User, secret: bytes) -> bool:
+        """Whether it makes no difference: what runs out cannot be renewed here."""
+        return self._identity.valid_until_ms < 0
+
     def _fetched(self, question: Question, result: bool | Exception) -> None:
         hold_ms = max(self._backend.remember_ms, FORGET_FAILURE_MS)
         if isinstance(result, Exception):
             hold_ms = FORGET_FAILURE_MS
+            what = f"{question.permission} access to {question.kind} '{question.name}' in " if question.name else ""
             log.error(
-                "user '%s' is refused %s '%s' in vhost '%s': backend %s %s",
+                "user '%s' is refused %svhost '%s': %s %s",
                 self._identity.name,
-                question.permission or "to enter",
-                question.name,
+                what,
                 question.vhost,
                 type(self._backend).__name__,
                 failure(result),
@@ -251,7 +255,7 @@ def failure(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "did not answer in time"
     if isinstance(error, Full):
-        return "is asked too much at once"
+        return "was asked too much at once"
     trace, place = error.__traceback__, ""
     while trace is not None:
         place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

@@ -42,7 +42,7 @@ class Link:
 
 
 class Admission:
-    """Who was let in: the identity that counts, with all tags, and the authority over it."""
+    """Who was let in: name, tags and end out of all that the link said, and the authority over it."""
 
     def __init__(self, identity: Identity, authority: BackendAuthority) -> None:
         self.identity: Final = identity
@@ -123,14 +123,17 @@ class Asking:
     def _ask(self, backend: Backend, admitted: list[Identity] | None) -> None:
         """Have `backend` authenticate, or authorise those whom others of the link `admitted` so far."""
         self._step += 1
-        decided = partial(self._heard, self._step, admitted)
+        step = self._step
+        decided = partial(self._heard, step, admitted)
         try:
             if admitted is None:
                 backend.authenticate(self._credentials, decided)
             else:
                 backend.authorise(admitted[0], self._credentials.peer, decided)
         except Exception as error:
-            decided(Refused(failure(error), failed=True))
+            if step != self._step:  # it was heard: what failed came after it, and is no matter of the backend's
+                raise
+            decided(Refused(f"it {failure(error)}", failed=True))
 
     def _heard(self, step: int, admitted: list[Identity] | None, verdict: Verdict) -> None:
         if step != self._step:
@@ -148,7 +151,7 @@ class Asking:
 
     def _refused(self, link: Link, refused: Refused) -> None:
         if refused.failed:
-            log.error("backend %s refuses user '%s': it %s", link.name, self._credentials.name, refused.reason)
+            log.error("backend %s refuses user '%s': %s", link.name, self._credentials.name, refused.reason)
         self._refusals.append(refused)
         if len(self._refusals) < len(self._links):
             self._ask(self._links[len(self._refusals)].authenticates, None)
@@ -168,10 +171,12 @@ class Asking:
 def _admission(link: Link, admitted: Sequence[Identity], credentials: Credentials) -> Admission:
     first = admitted[0]
     tags = frozenset().union(*(identity.tags for identity in admitted))
-    ends = [identity.valid_until_ms for identity in admitted if identity.valid_until_ms >= 0]
-    identity = Identity(first.name, tags, min(ends, default=-1), first.details)
-    if not link.authorise:
-        return Admission(identity, link.authenticates.authority(first, credentials.peer))
-    pairs = zip(link.authorise, admitted[1:], strict=True)
-    authorities = [backend.authority(one, credentials.peer) for backend, one in pairs]
-    return Admission(identity, authorities[0] if len(authorities) == 1 else AllOf(authorities))
+    # Who authorises says for how long, because it is who will be asked about a new secret.
+    authorise, authorised = (link.authorise, admitted[1:]) if link.authorise else ([link.authenticates], admitted)
+    ends = [identity.valid_until_ms for identity in authorised if identity.valid_until_ms >= 0]
+    pairs = zip(authorise, authorised, strict=True)
+    authorities = [backend.authority(identity, credentials.peer) for backend, identity in pairs]
+    return Admission(
+        Identity(first.name, tags, min(ends, default=-1)),
+        authorities[0] if len(authorities) == 1 else AllOf(authorities),
+    )

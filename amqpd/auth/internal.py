@@ -5,8 +5,9 @@ account (`Account.proof`), in memory only: the next login with it costs microsec
 back at once cost one hash for each user, and a new password is proven anew. Logins with the same credentials that
 arrive while these are checked wait for the same answer.
 
-Invariants: an unknown user costs what a wrong password costs. An answer counts only if the account still has the hash
-that was checked. At most LOGINS_MAX logins wait; how many hashes do is the limit of the `Offload`.
+Invariants: an unknown user costs what a wrong password costs where passwords are hashed as new ones are. An answer
+counts only if the account still has the hash that was checked. At most LOGINS_MAX logins wait; how many hashes do is
+the limit of the `Offload`.
 
 Source: RabbitMQ, rabbit_auth_backend_internal.
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -34,8 +34,6 @@ from amqpd.auth.backends import (
     failure,
 )
 from amqpd.broker.ports import ALLOWED, REFUSED, Peer, Question, User
-
-log = logging.getLogger("amqpd.auth")
 
 LOGINS_MAX: Final = 20_000
 INVALID: Final = "invalid credentials"
@@ -78,7 +76,7 @@ class InternalBackend(Backend):
         self._authority: Final = InternalAuthority(accounts)
         self._key: Final = random(32)
         self._nobody: Final = Account("", {})
-        self._checking: Final[dict[bytes, list[Callable[[bool], None]]]] = {}  # by proof
+        self._checking: Final[dict[bytes, list[Callable[[bool | Exception], None]]]] = {}  # by proof
         self._waiting = 0
         self.configure(passwords.ARGON2)
 
@@ -134,18 +132,20 @@ class InternalBackend(Backend):
             self._offload.thread(verify, partial(self._checked, account, hashed, proof))
 
     def _checked(self, account: Account, hashed: str, proof: bytes, result: bool | Exception) -> None:
-        if isinstance(result, Exception):
-            log.error("a password could not be checked: hashing %s", failure(result))
-        elif result and account.password_hash == hashed:
+        if result is True and account.password_hash == hashed:
             account.proof = proof
         answers = self._checking.pop(proof)
         self._waiting -= len(answers)
         for answer in answers:
-            answer(result is True)
+            answer(result)
 
-    def _answer(self, account: Account, hashed: str, decided: Callable[[Verdict], None], right: bool) -> None:
+    def _answer(
+        self, account: Account, hashed: str, decided: Callable[[Verdict], None], result: bool | Exception
+    ) -> None:
         current = self._accounts.find(account.name)
-        if right and current is not None and current.password_hash == hashed:
+        if isinstance(result, Exception):
+            decided(Refused(f"hashing the password {failure(result)}", failed=True))
+        elif result and current is not None and current.password_hash == hashed:
             decided(_verdict(current))
         else:
             decided(Refused(INVALID))

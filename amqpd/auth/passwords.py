@@ -68,7 +68,7 @@ def verify_password(password: bytes, hashed: str, algorithm: str) -> bool:
 
     Takes the same time wherever the two differ.
     """
-    if problem(hashed, algorithm):
+    if not hashed or problem(hashed, algorithm):
         return False
     if algorithm != ARGON2:
         salt = base64.b64decode(hashed)[:RABBITMQ_SALT_SIZE]
@@ -113,20 +113,24 @@ def _problem_argon2(hashed: str) -> str:
         return f"the password hash has t={time_cost}, p={lanes}: both can be 1 to {_TIME_COST_MAX}, and m 8*p or more"
     if memory_kib > _MEMORY_KIB_MAX:
         return f"the password hash asks for {memory_kib} KiB of memory: {_MEMORY_KIB_MAX} is the most"
-    if any(len(part) % 4 == 1 for part in found.groups()[3:]):
+    if not all(_is_base64(part + "=" * (-len(part) % 4)) for part in found.groups()[3:]):
         return "the password hash is not base64 in its salt or hash"
     return ""
 
 
 def _problem_salted(hashed: str, algorithm: str) -> str:
     size = RABBITMQ_SALT_SIZE + len(_DIGESTS[algorithm](b""))
-    try:
-        raw = base64.b64decode(hashed, validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    if len(raw) != size or base64.b64encode(raw).decode("ascii") != hashed:
+    if not _is_base64(hashed) or len(base64.b64decode(hashed)) != size:
         return f"the password hash is not base64 of {size} bytes, a salt of {RABBITMQ_SALT_SIZE} and {algorithm} of it"
     return ""
+
+
+def _is_base64(text: str) -> bool:
+    """Whether base64 is written like that, down to the last bit."""
+    try:
+        return base64.b64encode(base64.b64decode(text, validate=True)).decode("ascii") == text
+    except (binascii.Error, ValueError):
+        return False
 
 
 def _salted(password: bytes, algorithm: str, salt: bytes) -> str:

@@ -1,81 +1,249 @@
-"""Who may log in, and from where."""
-
-import base64
-import hashlib
+"""The node's own backend: who a password proves, what that costs, and what is remembered of it."""
 
 import pytest
-from harness import encode_table
 
-from amqpd.auth.internal import InternalAuthenticator
-from amqpd.auth.passwords import hash_password, verify_password
-from amqpd.auth.users import Users
-from amqpd.broker.ports import LoginRefused
-from amqpd.errors import HandshakeFailure
+from amqpd.auth import internal, passwords
+from amqpd.auth.backends import Credentials, Identity, Refused
+from amqpd.auth.passwords import ARGON2, SHA256, SHA512
+from amqpd.broker import commands as c
+from amqpd.broker.ports import Peer
 
-SALTS = [b"abcd", b"efgh", b"ijkl"]
+PEER = Peer("127.0.0.1", True)
 
 
 @pytest.fixture
-def authenticator():
-    salts = iter(SALTS)
-    users = Users(lambda size: next(salts)[:size])
-    users.add("guest", "guest", ["administrator"])
-    users.add("alice", "pässword")
-    return InternalAuthenticator(users, ["guest"])
+def verified(monkeypatch):
+    """argon2 that costs nothing: the hash of "x" is "hash of x". Lists the passwords that were looked at."""
+    seen = []
+
+    def verify(password, hashed, algorithm):
+        seen.append(password)
+        return hashed == "hash of " + password.decode("utf-8", "surrogateescape")
+
+    monkeypatch.setattr(passwords, "verify_password", verify)
+    return seen
 
 
-def test_a_good_password_gives_the_user(authenticator):
-    user = authenticator.login("PLAIN", b"\0guest\0guest", True)
-    assert (user.name, user.tags) == ("guest", {"administrator"})
-    response = encode_table({"LOGIN": "alice", "PASSWORD": "pässword"})[4:]
-    assert authenticator.login("AMQPLAIN", response, True).name == "alice"
+def put(world, name, password, algorithm=ARGON2, tags=()):
+    world.accounts.apply(c.PutUser(name, f"hash of {password}" if password else "", algorithm, tuple(tags)))
 
 
-@pytest.mark.parametrize("response", [b"\0guest\0Guest", b"\0guest\0", b"\0nobody\0guest", b"\0\0", b"\0alice\0guest"])
-def test_other_passwords_and_users_are_refused_alike(authenticator, response):
-    with pytest.raises(LoginRefused) as refused:
-        authenticator.login("PLAIN", response, True)
-    assert refused.value.reason == "invalid credentials"
-    assert refused.value.user == response.split(b"\0")[1].decode()
+def ask(world, name, password):
+    """What the backend says: a list that is empty as long as it says nothing."""
+    answers = []
+    raw = None if password is None else password.encode("utf-8", "surrogateescape")
+    world.internal.authenticate(Credentials(name, raw, PEER), answers.append)
+    return answers
 
 
-def test_loopback_users_must_come_from_this_machine(authenticator):
-    with pytest.raises(LoginRefused, match="can only connect via localhost"):
-        authenticator.login("PLAIN", b"\0guest\0guest", False)
-    assert authenticator.login("PLAIN", "\0alice\0pässword".encode(), False).name == "alice"
+def right(answers, name="alice"):
+    (answer,) = answers
+    return isinstance(answer, Identity) and answer.name == name
 
 
-def test_a_wrong_password_from_elsewhere_is_told_nothing_more(authenticator):
-    with pytest.raises(LoginRefused, match="invalid credentials"):
-        authenticator.login("PLAIN", b"\0guest\0wrong", False)
+def wrong(answers):
+    (answer,) = answers
+    return isinstance(answer, Refused) and (answer.reason, answer.failed) == ("invalid credentials", False)
 
 
-@pytest.mark.parametrize("mechanism", ["ANONYMOUS", "EXTERNAL", "plain", ""])
-def test_what_is_not_offered_is_refused(authenticator, mechanism):
-    assert mechanism not in authenticator.mechanisms()
-    with pytest.raises(HandshakeFailure, match="not offered"):
-        authenticator.login(mechanism, b"\0guest\0guest", True)
+def test_a_password_hashed_with_sha_is_checked_at_once(world):
+    world.put_user("alice", "secret", ["monitoring"], SHA512)
+    (identity,) = ask(world, "alice", "secret")
+    assert (identity.name, identity.tags, identity.valid_until_ms) == ("alice", {"monitoring"}, -1)
+    assert wrong(ask(world, "alice", "Secret"))
+    assert world.offload.jobs == []
 
 
-def test_a_new_secret_is_taken_and_ignored(authenticator):
-    user = authenticator.login("PLAIN", b"\0guest\0guest", True)
-    assert authenticator.renew(user, b"anything")
-    assert authenticator.login("PLAIN", b"\0guest\0guest", True).name == "guest"
+def test_argon2_is_checked_in_a_thread(world):
+    world.put_user("alice", "secret", algorithm=ARGON2)
+    good, bad = ask(world, "alice", "secret"), ask(world, "alice", "other")
+    assert good == bad == []
+    assert [job.limit_ms for job in world.offload.jobs] == [None, None]
+    world.offload.run()
+    assert right(good)
+    assert wrong(bad)
 
 
-def test_a_user_added_again_has_the_new_password_and_tags(authenticator):
-    authenticator.users.add("guest", "other")
-    with pytest.raises(LoginRefused):
-        authenticator.login("PLAIN", b"\0guest\0guest", True)
-    assert authenticator.login("PLAIN", b"\0guest\0other", True).tags == frozenset()
+def test_a_password_that_was_right_is_remembered(world, verified):
+    put(world, "alice", "secret")
+    ask(world, "alice", "secret")
+    world.offload.run()
+    assert right(ask(world, "alice", "secret"))
+    assert world.offload.jobs == []
+    assert verified == [b"secret"]
 
 
-def test_the_hash_has_rabbitmqs_form():
-    """passwords.md: base64 of the salt, then SHA-256 of salt and password."""
-    salt = bytes.fromhex("908DC60A")
-    raw = base64.b64decode(hash_password(b"test12", salt))
-    assert raw == salt + hashlib.sha256(salt + b"test12").digest()
-    # The worked example of RabbitMQ's page.
-    assert hash_password(b"test12", salt) == "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
-    assert verify_password(b"test12", "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR")
-    assert not verify_password(b"test13", "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR")
+def test_a_password_that_was_wrong_is_not(world, verified):
+    put(world, "alice", "secret")
+    for _ in range(2):
+        answers = ask(world, "alice", "other")
+        world.offload.run()
+        assert wrong(answers)
+    assert verified == [b"other", b"other"]
+
+
+def test_a_new_password_is_proven_anew(world, verified):
+    put(world, "alice", "secret")
+    ask(world, "alice", "secret")
+    world.offload.run()
+    put(world, "alice", "new")
+    answers = ask(world, "alice", "secret")
+    world.offload.run()
+    assert wrong(answers)
+    answers = ask(world, "alice", "new")
+    assert world.offload.run() == 1
+    assert right(answers)
+    assert right(ask(world, "alice", "new"))
+
+
+def test_new_tags_leave_the_password_proven(world, verified):
+    put(world, "alice", "secret")
+    ask(world, "alice", "secret")
+    world.offload.run()
+    put(world, "alice", "secret", tags=["policymaker"])
+    (identity,) = ask(world, "alice", "secret")
+    assert identity.tags == {"policymaker"}
+
+
+def test_what_one_user_proved_proves_nothing_of_another(world, verified):
+    put(world, "alice", "secret")
+    put(world, "bob", "secret")
+    ask(world, "alice", "secret")
+    world.offload.run()
+    answers = ask(world, "bob", "secret")
+    assert answers == []
+    world.offload.run()
+    assert right(answers, "bob")
+
+
+def test_a_user_made_again_has_proven_nothing(world, verified):
+    put(world, "alice", "secret")
+    ask(world, "alice", "secret")
+    world.offload.run()
+    world.accounts.apply(c.DeleteUser("alice"))
+    put(world, "alice", "secret")
+    assert ask(world, "alice", "secret") == []
+
+
+def test_a_password_is_nowhere_in_what_is_remembered(world, verified):
+    put(world, "alice", "secret")
+    answers = ask(world, "alice", "secret")
+    assert "secret" not in repr(world.offload.jobs[0].function)
+    world.offload.run()
+    assert right(answers)
+    proof = world.accounts.find("alice").proof
+    assert b"secret" not in proof
+    assert len(proof) == 64
+    assert "secret" not in repr(Credentials("alice", b"secret", PEER))
+
+
+def test_two_nodes_remember_it_differently(world, verified):
+    other = internal.InternalBackend(world.accounts, lambda size: bytes(size))
+    other.attach(world.clock, world.offload)
+    put(world, "alice", "secret")
+    ask(world, "alice", "secret")
+    world.offload.run()
+    answers = []
+    other.authenticate(Credentials("alice", b"secret", PEER), answers.append)
+    assert answers == []
+
+
+def test_logins_with_the_same_credentials_wait_for_one_hash(world, verified):
+    put(world, "alice", "secret")
+    world.internal.configure(ARGON2)
+    good = [ask(world, "alice", "secret") for _ in range(50)]
+    bad = [ask(world, "alice", "other") for _ in range(50)]
+    unknown = [ask(world, "carol", "other") for _ in range(50)]
+    assert world.offload.run() == 3
+    assert all(right(answers) for answers in good)
+    assert all(wrong(answers) for answers in bad + unknown)
+    assert verified == [b"secret", b"other", b"other"]
+
+
+@pytest.mark.parametrize("algorithm", [ARGON2, SHA256])
+def test_an_unknown_user_costs_what_a_wrong_password_costs(world, verified, algorithm):
+    put(world, "alice", "secret", algorithm)
+    put(world, "no-password", "", algorithm)
+    world.internal.configure(algorithm)
+    jobs = []
+    for name in ("alice", "nobody", "no-password"):
+        answers = ask(world, name, "other")
+        jobs.append(world.offload.run())
+        assert wrong(answers)
+    assert jobs == ([1, 1, 1] if algorithm == ARGON2 else [0, 0, 0])
+    assert verified == [b"other"] * 3
+
+
+def test_a_blank_password_is_refused_unseen(world, verified):
+    put(world, "alice", "")
+    for name in ("alice", "nobody"):
+        (answer,) = ask(world, name, "")
+        assert isinstance(answer, Refused)
+        assert "blank password" in answer.reason
+    assert verified == []
+
+
+def test_who_was_proven_by_other_means_must_only_be_there(world):
+    put(world, "alice", "", tags=["management"])
+    (identity,) = ask(world, "alice", None)
+    assert identity.tags == {"management"}
+    assert wrong(ask(world, "carol", None))
+    answers = []
+    world.internal.authorise(Identity("alice", ["ignored"]), PEER, answers.append)
+    world.internal.authorise(Identity("carol"), PEER, answers.append)
+    assert right(answers[:1])
+    assert wrong(answers[1:])
+
+
+@pytest.mark.parametrize("meanwhile", [[c.DeleteUser("alice")], [c.PutUser("alice", "hash of new", ARGON2)]])
+def test_an_answer_for_what_is_no_more_does_not_count(world, verified, meanwhile):
+    put(world, "alice", "secret")
+    answers = ask(world, "alice", "secret")
+    world.accounts.apply_all(meanwhile)
+    world.offload.run()
+    assert wrong(answers)
+    answers = ask(world, "alice", "secret")
+    world.offload.run()
+    assert wrong(answers)
+
+
+def test_a_password_that_could_not_be_checked_is_no_wrong_one(world, verified):
+    put(world, "alice", "secret")
+    answers = ask(world, "alice", "secret")
+    world.offload.overflow()
+    (answer,) = answers
+    assert answer.failed
+    assert answer.reason == "hashing the password was asked too much at once"
+    answers = ask(world, "alice", "secret")
+    world.offload.run()
+    assert right(answers)
+
+
+def test_so_many_logins_wait_and_no_more(world, verified, monkeypatch):
+    monkeypatch.setattr(internal, "LOGINS_MAX", 2)
+    put(world, "alice", "secret")
+    world.internal.configure(ARGON2)
+    waiting = [ask(world, "alice", "secret"), ask(world, "bob", "x")]
+    (answer,) = ask(world, "alice", "secret")
+    assert answer.failed
+    assert "2 logins wait" in answer.reason
+    world.offload.run()
+    assert right(waiting[0])
+    answers = ask(world, "bob", "x")
+    world.offload.run()
+    assert wrong(answers)
+
+
+def test_names_and_passwords_are_not_mixed_up(world, verified):
+    """The parts of the digest are told apart: `a` with `bc` is not `ab` with `c`."""
+    proofs = {
+        world.internal._proof(name, password, hashed)
+        for name, hashed, password in [
+            ("a", "h", b"bc"),
+            ("ab", "h", b"c"),
+            ("a", "hb", b"c"),
+            ("", "ah", b"bc"),
+            ("\udcff", "h", b"bc"),
+        ]
+    }
+    assert len(proofs) == 5

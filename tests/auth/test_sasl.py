@@ -1,9 +1,10 @@
-"""The forms of PLAIN and AMQPLAIN responses."""
+"""The forms of PLAIN and AMQPLAIN responses, and the names in certificates."""
 
 import pytest
 from harness import encode_table
 
 from amqpd.auth import sasl
+from amqpd.broker.ports import Certificate
 from amqpd.errors import HandshakeFailure
 
 
@@ -57,5 +58,37 @@ def test_amqplain_of_another_form_is_refused(response):
         sasl.amqplain(response)
 
 
-def test_the_offer_has_rabbitmqs_order_and_no_anonymous():
-    assert list(sasl.MECHANISMS) == ["AMQPLAIN", "PLAIN"]
+def test_a_response_that_is_refused_is_not_shown():
+    with pytest.raises(HandshakeFailure) as refused:
+        sasl.amqplain(table({"LOGIN": "alice", "PASSWORD": "secret"})[:-1])
+    assert "secret" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+NAMED = Certificate(
+    "CN=alice,OU=sales,O=Example",
+    "alice",
+    [("dns", "a.example"), ("email", "a@example"), ("dns", "b.example"), ("ip", "192.0.2.7")],
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "san_type", "index", "name"),
+    [
+        ("distinguished_name", "dns", 0, "CN=alice,OU=sales,O=Example"),
+        ("common_name", "dns", 0, "alice"),
+        ("subject_alternative_name", "dns", 0, "a.example"),
+        ("subject_alternative_name", "dns", 1, "b.example"),
+        ("subject_alternative_name", "dns", 2, ""),
+        ("subject_alternative_name", "email", 0, "a@example"),
+        ("subject_alternative_name", "ip", 0, "192.0.2.7"),
+        ("subject_alternative_name", "uri", 0, ""),
+    ],
+)
+def test_the_name_in_a_certificate(source, san_type, index, name):
+    assert sasl.external(NAMED, source, san_type, index) == name
+
+
+@pytest.mark.parametrize("source", ["distinguished_name", "common_name", "subject_alternative_name"])
+def test_a_certificate_may_name_nobody(source):
+    assert sasl.external(Certificate("", "", []), source, "dns", 0) == ""
