@@ -188,7 +188,8 @@ def _what_is_wrong(where: tuple[str, str], certificate: bytes, key: bytes, passw
     if _CERTIFICATE not in certificate:
         return f"{where[0]} has no certificate in PEM in it"
     if _KEY not in key:
-        return f"{where[1]} has no private key in PEM in it"
+        hint = "; set ssl_options.keyfile" if where[0] == where[1] else ""
+        return f"{where[1]} has no private key in PEM in it{hint}"
     if reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
         return f"{where[1]} is not the key of the certificate in {where[0].rpartition(': ')[2]}"
     if b"ENCRYPTED" in key and not password:

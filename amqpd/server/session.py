@@ -157,6 +157,7 @@ class Session(Transport):
 
     async def _read(self) -> None:
         if self._tls is not None and self._tls.ended:
+            self._put(self._tls.close())
             self._client_has_gone()
             return
         try:

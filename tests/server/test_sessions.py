@@ -1,5 +1,9 @@
-"""One client on a real socket: the handshake, slow readers, stalled and broken peers, and bugs in the core."""
+"""One client on a real socket: the handshake, slow readers, stalled and broken peers, and bugs in the core.
 
+All of it over TCP and over TLS: what a session does must not depend on that.
+"""
+
+import functools
 import socket
 import struct
 
@@ -7,6 +11,7 @@ import pytest
 import trio
 from harness import END, PROTOCOL_HEADER, m, publish
 from peer import Peer, until
+from secure import TlsPeer, tls_port
 
 from amqpd.broker.exchanges.contract import ExchangeType
 from amqpd.server import session as sessions
@@ -14,6 +19,16 @@ from amqpd.testing import open_broker
 
 BASIC_QOS_OK = b"\x00\x3c\x00\x0b"
 SMALL = {"unsent_bytes_max": 65_536, "unsent_bytes_stop": 131_072, "heartbeat": 0}
+
+
+@pytest.fixture(params=["plain", "tls"], autouse=True)
+def secure(request, monkeypatch):
+    """The kind of connection. With TLS the names that the tests use mean a broker and a client that speak it."""
+    if request.param == "tls":
+        options = request.getfixturevalue("pki").options()
+        monkeypatch.setitem(globals(), "open_broker", functools.partial(open_broker, **options))
+        monkeypatch.setitem(globals(), "Peer", TlsPeer)
+    return request.param == "tls"
 
 
 def sessions_of(broker):
@@ -30,12 +45,13 @@ async def test_a_client_publishes_and_gets():
         await peer.close()
 
 
-async def test_a_connection_is_named_by_its_two_ends():
+async def test_a_connection_is_named_by_its_two_ends(secure):
     async with open_broker() as broker:
         peer = await Peer.connect(broker)
         (session,) = sessions_of(broker)
         port = peer.stream.socket.getsockname()[1]
-        assert session.connection.name == f"127.0.0.1:{port} -> 127.0.0.1:{broker.port}"
+        reached = tls_port(broker) if secure else broker.port
+        assert session.connection.name == f"127.0.0.1:{port} -> 127.0.0.1:{reached}"
         await peer.close()
 
 
