@@ -203,6 +203,16 @@ def test_the_highest_priority_comes_first_and_keeps_its_order():
     assert client.drain() == [b"1", b"3", b"5", b"2", b"6", b"0", b"4"]
 
 
+def test_levels_of_priority_are_made_when_a_message_needs_them():
+    client = ready({"x-max-priority": 255})
+    queue = client.world.vhost.queues["q"]
+    assert [level.priority for level in queue.levels] == [0]
+    for number, priority in enumerate([7, 200, 7, 0, 100, 200]):
+        numbered(client, number, priority=priority)
+    assert [level.priority for level in queue.levels] == [0, 7, 100, 200]
+    assert client.drain() == [b"1", b"5", b"4", b"0", b"2", b"3"]
+
+
 def test_a_priority_beyond_the_maximum_is_delivered_as_it_was():
     """9.2: stored unchanged."""
     client = ready({"x-max-priority": 5})
