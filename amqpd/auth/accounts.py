@@ -27,6 +27,7 @@ log = logging.getLogger("amqpd.auth")
 TAGS_MAX: Final = 32
 NAME_BYTES_MAX: Final = 255
 LIMITS: Final = ("max-connections", "max-channels")
+LIMIT_MAX: Final = 2**31 - 1
 
 
 class Account:
@@ -138,6 +139,8 @@ class Accounts:
                 self._check_there(command.user)
                 if command.name not in LIMITS:
                     raise DefinitionError(f"users have no limit '{command.name}', only " + " and ".join(LIMITS))
+                if isinstance(command, c.PutUserLimit) and abs(command.value) > LIMIT_MAX:
+                    raise DefinitionError(f"{command.name} of user '{command.user}' is {LIMIT_MAX} at most, -1 is none")
 
     def apply(self, command: c.Command) -> None:
         """Obey a command that `check` let pass, and tell those in `changed`."""
@@ -274,12 +277,20 @@ def _check_user(command: c.PutUser) -> None:
 
 
 def _check_name(what: str, name: str) -> None:
-    size = len(name.encode("utf-8", "surrogatepass"))
+    size = len(_encoded(what, name))
     if not 0 < size <= NAME_BYTES_MAX:
         raise DefinitionError(f"{what} has 1 to {NAME_BYTES_MAX} bytes, not {size}")
 
 
+def _encoded(what: str, text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DefinitionError(f"{what} has a character that UTF-8 has not, at {error.start}") from None
+
+
 def _check_pattern(where: str, kind: str, text: str, meant: str) -> None:
+    _encoded(f"{where}: the pattern for {kind}", text)
     wrong = patterns.problem(meant)
     if wrong:
         raise DefinitionError(f"{where}: the pattern '{text}' for {kind} is not valid: {wrong}")

@@ -122,30 +122,33 @@ class ChainAuthenticator(Authenticator):
             name = sasl.external(attempt.peer.certificate, *self._certificate_name)
         return Credentials(name, password, attempt.peer)
 
-    def ask(self, attempt: Login, credentials: Credentials) -> None:
-        """Have the chain decide."""
+    def ask(self, attempt: Login, credentials: Credentials, counted: bool = True) -> None:
+        """Have the chain decide, and count how it went; unless it is not `counted`, for an operator who only tries."""
         if credentials.password is None and not credentials.name:
             source, san_type, _index = self._certificate_name
             what = f"{source} ({san_type})" if source == "subject_alternative_name" else source
-            self._refuse(attempt, credentials, Refused(f"no name found in the certificate's {what}"))
+            self._refuse(attempt, credentials, counted, Refused(f"no name found in the certificate's {what}"))
             return
-        Asking(self._links, credentials, partial(self._decided, attempt, credentials)).start()
+        Asking(self._links, credentials, partial(self._decided, attempt, credentials, counted)).start()
 
-    def _decided(self, attempt: Login, credentials: Credentials, decision: Admission | Refused) -> None:
+    def _decided(
+        self, attempt: Login, credentials: Credentials, counted: bool, decision: Admission | Refused
+    ) -> None:
         if isinstance(decision, Refused):
-            self._refuse(attempt, credentials, decision)
+            self._refuse(attempt, credentials, counted, decision)
             return
         identity, peer = decision.identity, attempt.peer
         if identity.name in self._loopback_users and not peer.from_loopback:
-            self._refuse(attempt, credentials, Refused("can only connect via localhost"))
+            self._refuse(attempt, credentials, counted, Refused("can only connect via localhost"))
             return
-        self.failures.succeeded(source_of(peer.address), credentials.name)
+        if counted:
+            self.failures.succeeded(source_of(peer.address), credentials.name)
         account = self._accounts.find(identity.name)
         limits = account.limits if account is not None else None
         user = User(identity.name, identity.tags, decision.authority, limits, peer, identity.valid_until_ms)
         attempt.succeed(user)
 
-    def _refuse(self, attempt: Login, credentials: Credentials, refused: Refused) -> None:
-        if not refused.failed:
+    def _refuse(self, attempt: Login, credentials: Credentials, counted: bool, refused: Refused) -> None:
+        if counted and not refused.failed:
             self.failures.failed(source_of(attempt.peer.address), credentials.name, self._clock.now_ms)
         attempt.refuse(LoginRefused(credentials.name, refused.reason))

@@ -159,6 +159,3 @@ class InternalBackend(Backend):
 
 def _verdict(account: Account | None) -> Verdict:
     return Identity(account.name, account.tags) if account is not None else Refused(INVALID)
-
-
-from amqpd.auth.users import InternalAuthenticator as InternalAuthenticator  # noqa: E402

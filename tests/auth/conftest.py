@@ -8,7 +8,7 @@ import pytest
 from amqpd.auth import passwords
 from amqpd.auth.accounts import Accounts
 from amqpd.auth.authenticator import ChainAuthenticator
-from amqpd.auth.backends import Backends
+from amqpd.auth.backends import Backends, Credentials
 from amqpd.auth.internal import InternalBackend
 from amqpd.broker import commands as c
 from amqpd.broker.ports import LoginRefused, Peer, User
@@ -136,6 +136,12 @@ class World:
     def login(self, name, password, peer=HERE):
         """A PLAIN login, run to where it waits for something."""
         return self.attempt("PLAIN", f"\0{name}\0{password}".encode(), peer)
+
+    def try_login(self, name, password):
+        """What an operator does."""
+        attempt = Attempt("PLAIN", b"", HERE)
+        self.authenticator.ask(attempt, Credentials(name, password.encode(), HERE), counted=False)
+        return attempt
 
     def attempt(self, mechanism, response, peer=HERE):
         attempt = Attempt(mechanism, response, peer)

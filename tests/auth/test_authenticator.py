@@ -297,6 +297,14 @@ def test_a_backend_that_is_out_of_order_slows_nobody(users):
     assert users.authenticator.failures.by_source(users.clock.now_ms) == {}
 
 
+def test_what_an_operator_tries_is_not_counted(users):
+    users.configure(login_delay_after=1)
+    for password in ("wrong", "pässword"):
+        attempt = users.try_login("alice", password)
+    assert attempt.result.name == "alice"
+    assert users.authenticator.failures.by_user(users.clock.now_ms) == {}
+
+
 def test_refusals_of_loopback_users_count(users):
     users.configure(login_delay_after=1)
     users.login("guest", "guest", THERE)
