@@ -11,8 +11,8 @@ or when the setting `plugins` does. It may define any of these functions; what i
                                         first client: to declare what the plugin needs, or to subscribe to alarms
 
 All are called on the node's own thread and must not block. Built-in exchange types and the backend `internal` are
-registered in the same way. A plugin that cannot be loaded or whose function raises stops the start with ConfigError, which names it: a node without
-what its definitions need would be worse than none.
+registered in the same way. A plugin that cannot be loaded or whose function raises stops the start with ConfigError,
+which names it: a node without what its definitions need would be worse than none.
 """
 
 from __future__ import annotations

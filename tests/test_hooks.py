@@ -3,12 +3,15 @@
 import re
 import sys
 import textwrap
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
-from harness import m, publish
-from peer import Peer
+from harness import PROTOCOL_HEADER, m, publish
+from peer import Peer, until
 
 from amqpd import hooks
 from amqpd.errors import ConfigError
@@ -146,9 +149,16 @@ def test_an_entry_point_that_is_no_module_is_refused(plugin, installed):
         hooks.load([])
 
 
+def blocks(*hooks_wanted):
+    """The code in the manual's sections about these hooks."""
+    sections = PAGE.read_text().split("\n## ")
+    wanted = [section for section in sections if section.startswith(tuple(f"`{hook}(" for hook in hooks_wanted))]
+    assert len(wanted) == len(hooks_wanted)
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", "\n".join(wanted), re.DOTALL | re.MULTILINE))
+
+
 async def test_the_plugin_of_the_manual_works(plugin):
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    async with open_broker(plugins=[plugin("\n".join(blocks))]) as broker:
+    async with open_broker(plugins=[plugin(blocks("register_exchange_types", "on_start"))]) as broker:
         peer = await Peer.connect(broker)
         for queue in ("one", "two"):
             await peer.call(m("queue.declare", queue=queue))
@@ -158,6 +168,97 @@ async def test_the_plugin_of_the_manual_works(plugin):
         await peer.call(m("basic.qos"))
         assert [broker.message_count(queue) for queue in ("one", "two")] == [2, 2]
         await peer.close()
+
+
+class Service:
+    """It knows carol, who may enter `/` and use what begins with `shop`. It answers when `gate` is set."""
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.asked = []
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                fields = dict(parse_qsl(body))
+                service.asked.append((self.path, fields))
+                service.gate.wait()
+                answer = service.answer(self.path, fields).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/auth"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def answer(self, path, fields):
+        if fields["username"] != "carol":
+            return "deny"
+        if path == "/auth/user":
+            return "allow monitoring policymaker" if fields["password"] == "s3cret" else "deny"
+        if path == "/auth/vhost":
+            return "allow" if fields["vhost"] == "/" else "deny"
+        return "allow" if fields["name"].startswith("shop") else "deny"
+
+    def close(self):
+        self.gate.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def service(monkeypatch):
+    service = Service()
+    monkeypatch.setenv("WEB_USERS_URL", service.url)
+    yield service
+    service.close()
+
+
+async def log_in(broker, user, password):
+    """A client that has said who it is, and waits for the answer."""
+    peer = await Peer.dial(broker)
+    await peer.stream.send_all(PROTOCOL_HEADER)
+    await peer.expect("connection.start")
+    capabilities = {"capabilities": {"authentication_failure_close": True}}
+    response = f"\0{user}\0{password}".encode()
+    start_ok = m("connection.start-ok", client_properties=capabilities, mechanism="PLAIN", response=response, locale="")
+    await peer.send(start_ok, 0)
+    return peer
+
+
+async def test_the_backend_of_the_manual_works_and_nobody_waits_for_it(plugin, service):
+    options = {"plugins": [plugin(blocks("register_auth_backends"))], "auth_backends": ["internal", "web"]}
+    async with open_broker(**options) as broker:
+        carol, guess = await log_in(broker, "carol", "s3cret"), await log_in(broker, "carol", "guess")
+        await until(lambda: len(service.asked) == 2)
+        guest = await Peer.connect(broker)  # the service has not answered yet
+        await guest.call(m("queue.declare", queue="shop.orders"))
+        service.gate.set()
+        assert (await guess.expect("connection.close")).reply_code == 403
+        await carol.expect("connection.tune")
+        await carol.send(m("connection.tune-ok", channel_max=2047, frame_max=131_072, heartbeat=0), 0)
+        await carol.call(m("connection.open", virtual_host="/"), channel=0)
+        users = [session.connection.user for session in broker.node.hub.sessions if session.connection.user]
+        assert {user.name: user.tags for user in users}["carol"] == {"monitoring", "policymaker"}
+        await carol.call(m("channel.open"))
+        service.gate.clear()
+        await carol.send(m("queue.declare", queue="shop.orders", passive=True))
+        await until(lambda: service.asked[-1][0] == "/auth/resource")
+        await guest.call(m("queue.declare", queue="others"))  # again nobody waits but carol
+        service.gate.set()
+        await carol.expect("queue.declare-ok")
+        await carol.send(m("queue.declare", queue="till"))
+        closed = await carol.expect("channel.close")
+        assert "configure access to queue 'till' in vhost '/' refused for user 'carol'" in closed.reply_text
+        await guest.close()
 
 
 def test_every_hook_is_documented_and_called():
