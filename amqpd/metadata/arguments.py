@@ -37,7 +37,7 @@ from amqpd.wire.tables import (
 
 # RabbitMQ calls both letters of signed 64 bits `long`. The second gets the specification's name, to tell them apart.
 _NAMES: Final = TYPE_NAMES | {LONG_ALIAS: "longlong"}
-_KINDS: Final = {name: kind for kind, name in _NAMES.items()}
+KINDS: Final = {name: kind for kind, name in _NAMES.items()}  # every type by its name here
 _NUMBERS: Final = INTEGER_KINDS | {TIMESTAMP}
 _BYTES: Final = frozenset({LONGSTR, BINARY})
 _FLOATS: Final = frozenset({FLOAT, DOUBLE})
@@ -104,7 +104,7 @@ def _key(name: object) -> str:
 
 
 def _field(name: str, value: object) -> Field:
-    kind = _KINDS[name]
+    kind = KINDS[name]
     if kind in _BYTES:
         return Field(kind, _raw(value))
     if kind == TABLE:

@@ -17,7 +17,7 @@ from amqpd.broker import commands as c
 from amqpd.metadata.store import NAME, Store
 
 TESTS = Path(__file__).parents[1]
-history = st.lists(st.lists(st.sampled_from(POOL), max_size=30), max_size=8)
+history = st.lists(st.lists(st.sampled_from(POOL), min_size=5, max_size=30), min_size=2, max_size=8)
 
 
 @pytest.fixture(scope="module")
