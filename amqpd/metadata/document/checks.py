@@ -260,11 +260,14 @@ class Item:
     def item(self, key: str) -> Item:
         """The object in the member `key`, empty where it is not there. RabbitMQ 3 writes an empty one as a list."""
         value = self.values.get(key, {})
-        if not isinstance(value, dict):
-            if value != []:
-                self.mistyped(key, "an object")
-            value = {}
-        return Item(value, (*self.trail, key), self.findings)
+        if isinstance(value, dict):
+            return Item(value, (*self.trail, key), self.findings)
+        if value == []:
+            return Item({}, (*self.trail, key), self.findings)
+        self.mistyped(key, "an object")
+        nothing = Item({}, (*self.trail, key), Findings())  # what is missing in it is no second mistake
+        nothing.bad = True
+        return nothing
 
     def tags(self, key: str) -> tuple[str, ...]:
         """A list of texts, or a text with commas. Without blanks around them; empty ones are none."""

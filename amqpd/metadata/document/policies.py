@@ -60,7 +60,7 @@ def read_parameter(gathering: Gathering, item: Item) -> None:
 def _value_of(item: Item) -> Item:
     """The value, an object. What is wrong with the parameter is wrong with its value."""
     value = item.item("value")
-    value.bad = item.bad
+    value.bad |= item.bad
     return value
 
 

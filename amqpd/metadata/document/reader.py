@@ -80,7 +80,8 @@ def commands_from(
         return _nothing(f"must be an object, not {kind_of(document)}")
     version = document.get("rabbitmq_version", document.get("rabbit_version"))
     written_by = version if isinstance(version, str) else ""
-    hides_internal = bool(written_by) and not _says_internal(document.get("exchanges"))
+    by_rabbitmq = bool(written_by) and document.get("product_name", "RabbitMQ") == "RabbitMQ"
+    hides_internal = by_rabbitmq and not _says_internal(document.get("exchanges"))
     gathering = Gathering(vhost, present, default_queue_type, written_by, hides_internal)
     _check_top(gathering, document)
     for section in _SECTIONS:
