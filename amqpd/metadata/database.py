@@ -31,7 +31,7 @@ MODE: Final = 0o600  # password hashes are in there
 LOG_SIZE_KEPT: Final = 16 * 1024 * 1024
 
 _PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",  # readers and the writer do not wait for each other
+    "PRAGMA journal_mode = WAL",  # readers and the writer do not wait for each other, where the file system has that
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     f"PRAGMA journal_size_limit = {LOG_SIZE_KEPT}",
