@@ -5,6 +5,8 @@ nothing imports this module on a node without TLS.
 
 A name is printed as RabbitMQ's `rabbit_cert_info` prints it, because it can be a user's name there (`EXTERNAL`): RFC
 4514, the last part first, with a few short names of RabbitMQ's own, and everything that is not printable ASCII escaped.
+One difference is meant: where Erlang does not know an attribute (UID is one) RabbitMQ prints an Erlang term instead of
+its text.
 """
 
 from __future__ import annotations

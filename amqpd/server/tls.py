@@ -80,8 +80,6 @@ class Tls:
                 self.ended = got == 0
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            self.ended = True
         except ssl.SSLError as error:
             raise TlsError(explained(error)) from None
         return size

@@ -13,7 +13,7 @@ from secure import MemoryClient, TlsPeer, TlsStream, tls_port
 
 from amqpd.server import arrival
 from amqpd.server.proxy import SIGNATURE
-from amqpd.server.tls import Tls
+from amqpd.server.tls import Tls, TlsError
 from amqpd.testing import open_broker
 
 HERE = "127.0.0.1"
@@ -340,6 +340,24 @@ async def test_a_damaged_record_ends_that_client(pki, caplog):
         await until(lambda: not hub(broker).sessions)
         await stream.aclose()
     assert "connection lost: TLS: decryption failed or bad record mac" in caplog.text
+
+
+async def test_a_session_whose_tls_fails_in_sending_ends(pki, caplog, monkeypatch):
+    """OpenSSL has no reason to, as far as anybody knows. Should it find one, that client alone is concerned."""
+
+    def fail(_tls, _data):
+        raise TlsError("a bug in OpenSSL")
+
+    async with open_broker(**pki.options()) as broker:
+        peer, other = await TlsPeer.connect(broker), await Peer.connect(broker)
+        with monkeypatch.context() as patch:
+            patch.setattr(Tls, "encrypt", fail)
+            await peer.send(m("queue.declare", queue="q"))
+            assert await peer.ended() == []
+            await other.call(m("queue.declare", queue="q", passive=True))
+        await other.close()
+        await until(lambda: not hub(broker).sessions)
+    assert "connection lost: TLS: a bug in OpenSSL" in caplog.text
 
 
 # -- those who never finish

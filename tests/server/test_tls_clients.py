@@ -9,7 +9,8 @@ import pytest
 import trio
 from harness import PROTOCOL_HEADER
 from peer import until
-from pika.exceptions import AMQPConnectionError
+from pika.credentials import ExternalCredentials
+from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 from secure import LOCALHOST, Pki, tls_port
 
 from amqpd.testing import open_broker
@@ -17,11 +18,10 @@ from amqpd.testing import open_broker
 openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
 
 
-def talk(port, context, host=Pki.host):
-    """Publish and get with pika, in this thread; returns what came."""
-    parameters = pika.ConnectionParameters(
-        LOCALHOST, port, ssl_options=pika.SSLOptions(context, host), connection_attempts=1, heartbeat=0
-    )
+def talk(port, context, host=Pki.host, more=None):
+    """Publish and get with pika, in this thread; returns the sizes of what came."""
+    security = pika.SSLOptions(context, host)
+    parameters = pika.ConnectionParameters(LOCALHOST, port, ssl_options=security, heartbeat=0, **(more or {}))
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
@@ -52,6 +52,29 @@ async def test_pika_with_a_certificate(pki):
         with pytest.raises(AMQPConnectionError):
             await trio.to_thread.run_sync(talk, port, pki.client())
         assert await trio.to_thread.run_sync(talk, port, known) == [500_000, 4]
+
+
+@pytest.mark.parametrize(
+    ("source", "user"),
+    [
+        ({"from": "common_name"}, "me"),
+        ({"from": "distinguished_name"}, "CN=me,OU=people,O=org"),
+        ({"from": "subject_alternative_name"}, "me.example"),
+        ({"from": "subject_alternative_name", "san_type": "email", "san_index": 1}, "b@org.example"),
+    ],
+)
+async def test_a_certificate_is_all_that_a_client_needs(pki, source, user):
+    subject = {"common_name": "me", "organization_name": "org", "organization_unit_name": "people"}
+    certificate = pki.issue("me.pem", "me.example", "a@org.example", "b@org.example", **subject)
+    options = {f"ssl_cert_login_{name}": value for name, value in source.items()}
+    settings = pki.options(verify="verify_peer", fail_if_no_peer_cert=True)
+    async with open_broker(**settings, **options, auth_mechanisms=["EXTERNAL"]) as broker:
+        login = {"credentials": ExternalCredentials()}
+        port, context = tls_port(broker), pki.client(certificate)
+        with pytest.raises(ProbableAuthenticationError):
+            await trio.to_thread.run_sync(talk, port, context, Pki.host, login)
+        broker.add_user(user, "")
+        assert await trio.to_thread.run_sync(talk, port, context, Pki.host, login) == [500_000, 4]
 
 
 async def test_pika_by_name_and_after_a_reload(pki):
