@@ -52,6 +52,8 @@ def test_what_is_found(pattern: str, name: str, expected: bool) -> None:
         ("[a", "unterminated character set"),
         ("a\\", "bad escape"),
         ("a{3,2}", "min repeat greater than max repeat"),
+        ("(?V1)[[a]]", "unknown flag V"),
+        ("(?iV1:[[a]])", "unknown flag V"),
         ("(?P<n", "missing >"),
     ],
 )
@@ -107,6 +109,44 @@ def test_a_pattern_that_takes_too_long_is_given_up(pattern: str, caplog: pytest.
             assert not hostile.matches("a" * 254 + "!")
     assert not hostile.matches("ab")
     assert [record.getMessage().split("'")[1] for record in caplog.records] == [pattern]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "watched"),
+    [
+        ("^orders\\.", False),
+        ("^(?!amq\\.).*", False),
+        ("^(eu|us|asia)\\.orders", False),
+        ("\\.dlq$", False),
+        ("^[0-9]{4}-", False),
+        ("^service-[0-9]+\\.(a|b)$", False),
+        ("^a.*b.*c", True),
+        ("(a+)+$", True),
+        ("(a|aa)+$", True),
+        ("(a|aa)(?i)+$", True),
+        ("(a|aa)(?#comment)+$", True),
+        ("(?x)(a|aa) +$", True),
+        ("(?:a|aa){9}$", True),
+        ("(a|aa){20}b", True),
+        ("(a|a)" * 11, True),
+        ("a?" * 11 + "b", True),
+        ("\\X*b", True),
+        ("(?R)?a", True),
+        ("(a)\\1", True),
+        ("(?<n>a)(?&n)", True),
+    ],
+)
+def test_which_patterns_are_watched(pattern: str, watched: bool) -> None:
+    class Search:
+        def search(self, name: str, timeout: float | None = None) -> None:
+            assert (timeout is not None) is watched
+
+    probe = Pattern(pattern)
+    probe._compiled = Search()
+    assert not probe.matches("a")
+    assert not probe.matches("")
+    watched = True  # a name as long as no name is
+    assert not probe.matches("a" * 257)
 
 
 _PIECES = ["a", "(", ")", "[", "[^", "]", "{30}", "{30,}", "{,3}", "{", "}", "\\", "(?:", "(?#", "(?i)", "(?x)", "#"]
