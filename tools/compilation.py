@@ -18,6 +18,7 @@ ROOMS = ("amqpd/wire", "amqpd/protocol", "amqpd/broker")
 
 INTERPRETED = frozenset(
     {
+        "amqpd/broker/commands.py",  # dataclasses of the control plane: mypyc fails on a field of type object
         "amqpd/wire/standin.py",  # used only where there is no librt, hence no mypyc either; and it needs struct
     }
 )

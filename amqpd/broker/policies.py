@@ -50,7 +50,7 @@ class Policy:
         self.command: Final = command
         self.name: Final = command.name
         self.rank: Final = (-command.priority, command.name)
-        keys = command.definition.keys()
+        keys = frozenset(command.definition)
         self.kinds: Final = [kind for kind in APPLY_TO[command.apply_to] if not policykeys.UNSUPPORTED[kind] & keys]
         self._pattern: Final = patterns.Pattern(command.pattern)
 
