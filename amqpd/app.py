@@ -41,10 +41,13 @@ from amqpd.runtime.memory import MemoryWatch
 from amqpd.runtime.offload import Offload
 from amqpd.runtime.watch import watch
 from amqpd.server import listeners as listening
+from amqpd.server.changes import Changes
 from amqpd.server.control import ControlServer
 from amqpd.server.definitions import Definitions
 from amqpd.server.hub import Hub
+from amqpd.server.importing import Importer, load_definitions
 from amqpd.server.operator import Operator
+from amqpd.server.users import UserOrders
 
 if TYPE_CHECKING:
     from amqpd.metadata.store import Store
@@ -197,8 +200,14 @@ class Node:
             self._reloader = Reloader(self._sources, settings, parts)
             nursery.start_soon(self._reloader.run)
             nursery.start_soon(watch, self._reloader.files, self._reloader.interval_s, self._reloader.ask)
+        changes = Changes(self.definitions, self._driver)
+        importer = Importer(changes, self.rules)
+        if settings.text("load_definitions"):
+            path, skip = Path(settings.text("load_definitions")), settings.flag("definitions.skip_if_unchanged")
+            await load_definitions(importer, path, skip)
         if self.data_dir is not None:
-            control = ControlServer(self._hub, Operator(self._hub, self.addresses, self.stop))
+            users = UserOrders(changes, self.rules, self.authenticator)
+            control = ControlServer(Operator(self, self._hub, changes, users, importer))
             await nursery.start(control.serve, str(self.data_dir.control_path))
         await nursery.start(self._accept, listeners)
 
@@ -210,6 +219,8 @@ class Node:
                 if self._store is not None and not self._store.fresh:
                     self.definitions.restore(self._store.load())
                     return
+                if self.settings.text("load_definitions"):
+                    return  # they say who can log in (RabbitMQ: rabbit:maybe_insert_default_data)
                 first = first_user(self.settings, self.rules, os.urandom)
                 for command in first.commands:
                     self.definitions.apply(command)

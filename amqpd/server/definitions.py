@@ -4,32 +4,34 @@ The one way for operators, definitions files and the node's own start. What clie
 and ends up in the same catalogue. A command is checked, applied to memory, recorded and told to the event exchange; who
 called ends the round, and waits for the catalogue where it has to be on disk.
 
-`try_all` says what is wrong with a list of commands without doing any of it, by doing it to a copy. `snapshot` is the
-list of commands that makes all this again.
+`snapshot` is the list of commands that makes all this again. `scratch` makes a copy of it, to find out what is wrong
+with a list of commands without doing any of it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from amqpd.auth.accounts import Accounts
 from amqpd.broker import commands as c
 from amqpd.broker import policies, snapshot
-from amqpd.broker.arguments import QUEUE_TYPES
+from amqpd.broker.arguments import QUEUE_TYPE, QUEUE_TYPES
+from amqpd.broker.events import EVENT_EXCHANGE, LOG_EXCHANGE
 from amqpd.broker.limits import VHOST_LIMITS
 from amqpd.broker.node import Broker
 from amqpd.broker.ports import Catalogue
 from amqpd.broker.routing import Destination, Exchange
-from amqpd.broker.vhost import VHost
+from amqpd.broker.vhost import DEFAULT_VHOST, VHost, check_reserved
 from amqpd.errors import DefinitionError, ProtocolError
 from amqpd.server import definitionevents
+from amqpd.wire.tables import LONGSTR, lookup
 
 log = logging.getLogger("amqpd.definitions")
 
 NAME_MAX: Final = 255  # bytes
-_C = TypeVar("_C", bound=c.Command)
+SYSTEM_EXCHANGES: Final = (EVENT_EXCHANGE, LOG_EXCHANGE)
 
 
 class Definitions:
@@ -46,10 +48,9 @@ class Definitions:
         self.accounts: Final = accounts
         self._on_vhost_deleted: Final = on_vhost_deleted
         self._on_user_deleted: Final = on_user_deleted
-        self.warnings: Final[list[str]] = []  # of commands that were no error and did nothing; for who called
         self._restoring = False
         accounts.changed.append(self._access_changed)
-        self._handlers: Final[dict[type[c.Command], Callable[..., None]]] = {
+        self._handlers: Final[dict[type[c.Command], Callable[..., str | None]]] = {
             c.PutVHost: self._put_vhost,
             c.DeleteVHost: self._delete_vhost,
             c.PutExchange: self._put_exchange,
@@ -71,15 +72,19 @@ class Definitions:
 
     # -- the way in
 
-    def apply(self, command: c.Command) -> None:
-        """Carry out one command. Raises DefinitionError, and then nothing has changed."""
+    def apply(self, command: c.Command) -> str:
+        """Carry out one command; returns "", or why something there was kept as it is.
+
+        Raises DefinitionError, and then nothing has changed.
+        """
         try:
             self.accounts.check(command)
-            self._handlers.get(type(command), self._account)(command)
+            kept = self._handlers.get(type(command), self._account)(command)
         except ProtocolError as error:  # what a client would be told, without the name of the reply code
             raise DefinitionError(_reason(error)) from None
         if not self._restoring:
             definitionevents.emit(self.broker.events, command)
+        return kept or ""
 
     def restore(self, commands: Iterable[c.Command]) -> None:
         """Make what was stored before: nothing is recorded, nobody is told. Raises DefinitionError."""
@@ -92,26 +97,16 @@ class Definitions:
             self._restoring = False
             self.broker.catalogue.muted = False
 
-    def try_all(self, commands: Sequence[c.Command]) -> list[tuple[int, str]]:
-        """What is wrong with each of `commands`, by its index, if they were carried out one after the other.
+    def scratch(self, present: Iterable[c.Command]) -> Definitions:
+        """A node like this one that has `present` for definitions, stores nothing and tells nobody.
 
-        Takes the time and the memory of making everything once more.
+        Takes the time and the memory of making all that once more, and may be done in another thread.
         """
-        copy = self._copy()
-        problems = []
-        for index, command in enumerate(commands):
-            try:
-                copy.apply(command)
-            except DefinitionError as error:
-                problems.append((index, str(error)))
-        return problems
-
-    def _copy(self) -> Definitions:
         broker = self.broker
         scratch = Broker(broker.limits, Catalogue(), lambda size: bytes(size), broker.name, broker.exchange_types)
-        scratch.remove_vhost("/")
-        copy = Definitions(scratch, self.accounts.copy(scratch.vhosts))
-        copy.restore(command for command in self.snapshot() if not _is_account(command))
+        scratch.remove_vhost(DEFAULT_VHOST)
+        copy = Definitions(scratch, Accounts(scratch.vhosts))
+        copy.restore(present)
         return copy
 
     def snapshot(self, *, durable_only: bool = False) -> Iterator[c.Command]:
@@ -177,18 +172,19 @@ class Definitions:
         self.broker.catalogue.muted = muted
         self._account(command)
 
-    def _put_exchange(self, command: c.PutExchange) -> None:
+    def _put_exchange(self, command: c.PutExchange) -> str:
         vhost = self._vhost(command.vhost)
         _check_name("exchange", command.name)
         existing = vhost.exchanges.get(command.name)
         if existing is not None and snapshot.is_predeclared_name(command.name):
-            return
+            return ""
         try:
             vhost.declare_exchange(
                 command.name, command.type, command.durable, command.auto_delete, command.internal, command.arguments
             )
         except ProtocolError as error:
-            self._keep_existing(existing, error)
+            return _kept(existing, error)
+        return ""
 
     def _delete_exchange(self, command: c.DeleteExchange) -> None:
         vhost = self._vhost(command.vhost)
@@ -197,25 +193,22 @@ class Definitions:
         vhost.exchange(command.name)
         vhost.delete_exchange(command.name, False)
 
-    def _put_queue(self, command: c.PutQueue) -> None:
+    def _put_queue(self, command: c.PutQueue) -> str:
         vhost = self._vhost(command.vhost)
         _check_name("queue", command.name)
+        _check_queue_type(command)
         existing = vhost.queues.get(command.name)
         if existing is not None:
             try:
                 vhost.check_queue(command.name, command.durable, command.auto_delete, command.arguments)
             except ProtocolError as error:
-                self._keep_existing(existing, error)
-            return
+                return _kept(existing, error)
+            return ""
         if not self._restoring:
+            check_reserved("queue", command.name)
             vhost.check_queue_limit(command.name)
         vhost.restore_queue(command.name, command.type, command.durable, command.auto_delete, command.arguments)
-
-    def _keep_existing(self, existing: Destination | None, error: ProtocolError) -> None:
-        """What is there is never changed by a definition that differs (RabbitMQ); but it is said."""
-        if existing is None:
-            raise error
-        self.warnings.append(f"{existing.described()} is kept as it is: {_reason(error)}")
+        return ""
 
     def _delete_queue(self, command: c.DeleteQueue) -> None:
         vhost = self._vhost(command.vhost)
@@ -228,6 +221,8 @@ class Definitions:
 
     def _put_binding(self, command: c.PutBinding) -> None:
         vhost = self._vhost(command.vhost)
+        if len(command.routing_key.encode("utf-8", "replace")) > NAME_MAX:
+            raise DefinitionError(f"a routing key has at most {NAME_MAX} bytes")
         source = self._source(vhost, command.source)
         destination = self._destination(vhost, command.destination_type, command.destination)
         vhost.bind(source, destination, command.routing_key, command.arguments, self.broker.operator)
@@ -241,6 +236,8 @@ class Definitions:
     def _source(self, vhost: VHost, name: str) -> Exchange:
         if not name:
             raise DefinitionError("operation not permitted on the default exchange")
+        if self._restoring and name in SYSTEM_EXCHANGES:  # there or not as the settings say, which may have changed
+            vhost.declare_system_exchange(name)
         return vhost.exchange(name)
 
     def _put_policy(self, command: c.PutPolicy) -> None:
@@ -298,12 +295,23 @@ class Definitions:
         self._done(command)
 
 
+def _check_queue_type(command: c.PutQueue) -> None:
+    argument = lookup(command.arguments, QUEUE_TYPE)
+    if command.type not in QUEUE_TYPES:
+        raise DefinitionError(f"a queue is of type {', '.join(QUEUE_TYPES)}, not '{command.type}'")
+    if argument is not None and (argument.kind != LONGSTR or argument.text() != command.type):
+        raise DefinitionError(f"the queue's type is {command.type}, and its argument {QUEUE_TYPE} says something else")
+
+
+def _kept(existing: Destination | None, error: ProtocolError) -> str:
+    """What is there is never changed by a definition that differs (RabbitMQ); but it is said."""
+    if existing is None:
+        raise error
+    return f"{existing.described()} is kept as it is: {_reason(error)}"
+
+
 def _reason(error: ProtocolError) -> str:
     return error.text.partition(" - ")[2]
-
-
-def _is_account(command: c.Command) -> bool:
-    return isinstance(command, (c.PutUser, c.PutPermission, c.PutTopicPermission, c.PutUserLimit))
 
 
 def _check_name(kind: str, name: str) -> None:

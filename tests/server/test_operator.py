@@ -3,60 +3,27 @@
 import json
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 import trio
 from harness import m, publish
+from operating import operator_of, running
 from peer import Peer, until
 
-from amqpd.app import Node
-from amqpd.config import Settings
-from amqpd.runtime.datadir import DataDir
 from amqpd.server import control, reports
-from amqpd.testing import Broker
-
-
-class Operator:
-    """The other end of the control socket."""
-
-    def __init__(self, stream):
-        self.stream = stream
-        self.rest = b""
-
-    async def raw(self, line):
-        await self.stream.send_all(line + b"\n")
-        while b"\n" not in self.rest:
-            self.rest += await self.stream.receive_some(65_536)
-        answer, self.rest = self.rest.split(b"\n", 1)
-        return json.loads(answer)
-
-    async def ask(self, command, **details):
-        answer = await self.raw(json.dumps({"command": command, **details}).encode())
-        assert answer["ok"], answer
-        return answer["result"]
-
-    async def refused(self, command, **details):
-        answer = await self.raw(json.dumps({"command": command, **details}).encode())
-        assert answer["ok"] is False
-        return answer["error"]
 
 
 @pytest.fixture
-async def broker(nursery, tmp_path):
-    directory = DataDir(tmp_path / "data")
-    node = Node(Settings({"listeners": ["127.0.0.1:0"], "vm_memory_high_watermark": 2**62, "shutdown_timeout": 100}))
-    await nursery.start(node.run, directory)
-    yield Broker(node)
-    node.stop()
-    await until(lambda: not directory.control_path.exists())
-    directory.close()
+async def broker(tmp_path):
+    async with running(tmp_path / "data") as broker:
+        yield broker
 
 
 @pytest.fixture
-async def operator(broker, tmp_path):
-    stream = await trio.open_unix_socket(str(tmp_path / "data" / "amqpd.sock"))
-    async with stream:
-        yield Operator(stream)
+async def operator(broker):
+    async with operator_of(broker) as operator:
+        yield operator
 
 
 async def test_only_the_owner_can_use_it(broker, operator, tmp_path):
@@ -110,8 +77,25 @@ async def test_lists(broker, operator):
     assert binding["arguments"] == {"list": [1, "two"]}
     (consumer,) = await operator.ask("list", what="consumers")
     assert (consumer["consumer_tag"], consumer["priority"], consumer["prefetch_count"]) == ("c", 3, 1)
-    assert await operator.ask("list", what="vhosts") == [{"name": "/", "tracing": False, "queues": 1, "exchanges": 8}]
+    (vhost,) = await operator.ask("list", what="vhosts")
+    assert (vhost["name"], vhost["tracing"], vhost["queues"], vhost["exchanges"]) == ("/", False, 1, 8)
     await peer.stream.aclose()
+
+
+async def define_some_of_everything(operator):
+    await operator.ask("vhost", action="add", name="other")
+    await operator.ask("user", action="add", name="u", password="p", tags=["monitoring"])
+    for vhost in ("/", "other"):
+        await operator.order("PutPermission", user="u", vhost=vhost, configure="a", write="b", read="c")
+        await operator.order("PutTopicPermission", user="u", vhost=vhost, exchange="amq.topic", write="b", read="c")
+        await operator.order("PutVHostLimit", vhost=vhost, name="max-queues", value=10)
+        await operator.order("PutParameter", vhost=vhost, component="shovel", name="s", value={"any": ["thing"]})
+        await operator.order("PutGlobalParameter", name="of " + vhost, value=1)
+        policy = {"vhost": vhost, "name": "p", "pattern": "^q", "definition": {"max-length": 5}}
+        await operator.order("PutPolicy", **policy)
+        await operator.order("PutPolicy", **policy, operator=True)
+    for name in ("max-connections", "max-channels"):
+        await operator.order("PutUserLimit", user="u", name=name, value=100)
 
 
 @pytest.mark.parametrize("what", reports.LISTS)
@@ -121,7 +105,7 @@ async def test_every_row_has_the_same_columns(broker, operator, what):
         queue = (await peer.call(m("queue.declare"))).queue
         await peer.call(m("queue.bind", queue=queue, exchange="amq.topic"))
         await peer.call(m("basic.consume", queue=queue))
-    await operator.ask("vhost", action="add", name="other")
+    await define_some_of_everything(operator)
     rows = await operator.ask("list", what=what)
     assert len(rows) >= 2
     assert len({tuple(row) for row in rows}) == 1
@@ -154,10 +138,12 @@ async def test_tracing_can_be_turned_on_and_off(broker, operator):
 
 
 async def test_vhosts_come_and_go_with_their_connections(broker, operator):
-    assert await operator.ask("vhost", action="add", name="v") == {"vhosts": ["/", "v"]}
+    assert await operator.ask("vhost", action="add", name="v") == {"added": True}
+    await operator.order("PutPermission", user="guest", vhost="v", configure=".*", write=".*", read=".*")
     there, here = await Peer.connect(broker, vhost="v"), await Peer.connect(broker)
     await there.call(m("queue.declare", queue="q"))
-    assert await operator.ask("vhost", action="delete", name="v") == {"vhosts": ["/"]}
+    await operator.order("DeleteVHost", name="v")
+    assert list(broker.node.broker.vhosts) == ["/"]
     close = await there.expect("connection.close")
     assert (close.reply_code, close.reply_text) == (320, "CONNECTION_FORCED - vhost 'v' is deleted")
     await here.close()
@@ -201,23 +187,48 @@ async def test_the_node_can_be_stopped(broker, operator):
         ({"command": "alarm", "resource": "cpu", "on": True}, "alarms are for memory and disk"),
         ({"command": "alarm", "resource": "disk", "on": 1}, "the request needs 'on', true or false"),
         ({"command": "trace", "on": True, "vhost": "nope"}, "there is no vhost 'nope'"),
-        ({"command": "vhost", "action": "add", "name": "/"}, "vhost '/' is there already"),
-        ({"command": "vhost", "action": "delete", "name": "nope"}, "there is no vhost 'nope'"),
-        ({"command": "vhost", "action": "paint", "name": "x"}, "action is add or delete"),
+        ({"command": "vhost", "action": "paint", "name": "x"}, "action is add or set"),
+        ({"command": "vhost", "action": "set", "name": "nope"}, "vhost 'nope' does not exist"),
+        ({"command": "vhost", "action": "add", "name": "x", "tags": "a"}, "the request needs 'tags', a list of texts"),
+        ({"command": "vhost", "action": "add", "name": "x", "description": 5}, "the request's 'description' is a text"),
+        ({"command": "vhost", "action": "add", "name": "x" * 256}, "the name of a vhost has 1 to 255 bytes"),
+        ({"command": "list", "what": "users", "vhost": "/"}, "users cannot be chosen by vhost"),
+        ({"command": "list", "what": "queues", "vhost": "nope"}, "there is no vhost 'nope'"),
+        ({"command": "user", "action": "paint", "name": "x"}, "action is add, set-password, "),
+        ({"command": "user", "action": "add", "name": "x", "tags": []}, "the request needs 'password', a text"),
+        ({"command": "user", "action": "set-tags", "name": "guest", "tags": [1]}, "the request needs 'tags'"),
+        ({"command": "queue", "action": "paint", "name": "q"}, "action is purge or delete"),
+        ({"command": "queue", "action": "purge", "name": "q"}, "no queue 'q' in vhost '/'"),
+        ({"command": "apply"}, "the request needs 'order', an object"),
+        ({"command": "apply", "order": {"order": "Dance"}}, "there is no such order; there are PutVHost, "),
+        ({"command": "export", "vhost": "nope"}, "there is no vhost 'nope'"),
+        ({"command": "import"}, "a definitions file, and nothing else, follows the request of an import"),
+        ({"command": "status", "x": "\ud800"}, "the request: x: is no Unicode text"),
+        ({"command": "close-all-connections", "vhost": "nope"}, "there is no vhost 'nope'"),
         ({"command": "close-connection", "name": "nobody"}, "there is no connection 'nobody'"),
     ],
 )
 async def test_what_cannot_be_done_is_refused_with_the_reason(operator, details, error):
-    answer = await operator.raw(json.dumps(details).encode())
+    answer = await operator.raw(json.dumps(details).encode() + b"\n")
     assert answer["ok"] is False
     assert answer["error"].startswith(error)
     await operator.ask("status")  # the conversation goes on
 
 
-@pytest.mark.parametrize("line", [b"", b"status", b"[1]", b'"status"', b"null", b"\xff\xfe", b"{"])
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"status", b"[1]", b'"status"', b"null", b"\xff\xfe", b"{", b'{"command": NaN}', b"[" * 60_000, b"1" * 5000],
+)
 async def test_what_is_no_request_is_answered_too(operator, line):
-    assert (await operator.raw(line))["ok"] is False
+    assert (await operator.raw(line + b"\n"))["ok"] is False
     await operator.ask("status")
+
+
+async def test_a_request_may_come_in_pieces_and_several_at_once(operator):
+    await operator.stream.send_all(b'{"comm')
+    await operator.stream.send_all(b'and": "list", "what": "queues"}\n{"command": "nope"}\n')
+    assert (await operator.answer())["result"] == []
+    assert (await operator.answer())["ok"] is False
 
 
 async def test_a_line_without_end_is_not_listened_to_for_ever(operator):
@@ -230,7 +241,54 @@ async def test_a_line_without_end_is_not_listened_to_for_ever(operator):
 
 
 async def test_a_bug_in_a_command_is_answered_and_logged(operator, monkeypatch, caplog):
-    monkeypatch.setitem(reports.LISTS, "queues", lambda hub: 1 / 0)
+    listing = replace(reports.LISTS["queues"], things=lambda scene: 1 / 0)
+    monkeypatch.setitem(reports.LISTS, "queues", listing)
     assert "internal error" in await operator.refused("list", what="queues")
     assert "ZeroDivisionError" in caplog.text
     await operator.ask("status")
+
+
+async def test_a_bug_in_the_middle_of_an_answer_ends_the_conversation(operator, monkeypatch, caplog):
+    monkeypatch.setitem(reports.LISTS, "exchanges", replace(reports.LISTS["exchanges"], row=lambda exchange: 1 / 0))
+    with pytest.raises(trio.EndOfChannel):
+        await operator.ask("list", what="exchanges")
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_long_list_is_made_while_it_is_sent(broker, operator, monkeypatch):
+    monkeypatch.setattr(control, "ROWS_AT_ONCE", 10)
+    peer = await Peer.connect(broker)
+    names = [f"q{number}" for number in range(95)]
+    for name in names:
+        await peer.call(m("queue.declare", queue=name))
+    made = []
+    row = reports.LISTS["queues"].row
+
+    def slow_row(queue):
+        made.append(queue.name)
+        if len(made) == 25:  # what is listed goes meanwhile
+            broker.node.broker.vhosts["/"].remove_queue(broker.node.broker.vhosts["/"].queues["q90"])
+        return row(queue)
+
+    monkeypatch.setitem(reports.LISTS, "queues", replace(reports.LISTS["queues"], row=slow_row))
+    rows = await operator.ask("list", what="queues")
+    assert [row["name"] for row in rows] == names
+    assert await operator.ask("list", what="queues", vhost="/") == [row for row in rows if row["name"] != "q90"]
+    await peer.close()
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 7, 100])
+async def test_a_choice_that_leaves_pieces_empty_is_a_list_all_the_same(operator, monkeypatch, pieces):
+    monkeypatch.setattr(control, "ROWS_AT_ONCE", pieces)
+    await operator.ask("vhost", action="add", name="v")
+    assert await operator.ask("list", what="permissions", vhost="v") == []
+    rows = await operator.ask("list", what="exchanges", vhost="v")
+    assert {row["vhost"] for row in rows} == {"v"}
+    assert len(rows) == 7
+
+
+async def test_running_out_of_descriptors_is_said_once_and_waited_for(broker, monkeypatch, caplog):
+    """As for clients: `listeners.Listener` accepts."""
+    async with operator_of(broker) as first:
+        await first.ask("status")
+    assert "Traceback" not in caplog.text

@@ -1,0 +1,78 @@
+"""Changes of definitions for those who wait until they are stored: operators, and imports.
+
+Each call is carried out at once, in one go, before anything else happens on the node; it returns when what it changed
+is on disk. A caller that is cancelled meanwhile has changed it all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+import trio
+
+from amqpd.broker.commands import Command, PutVHost
+from amqpd.errors import DefinitionError
+from amqpd.runtime.driver import Driver
+from amqpd.server.definitions import Definitions
+
+T = TypeVar("T")
+
+
+class Changes:
+    """The way to `definitions`. `driver` ends the rounds."""
+
+    def __init__(self, definitions: Definitions, driver: Driver) -> None:
+        self.definitions: Final = definitions
+        self.driver: Final = driver
+
+    async def make(self, command: Command) -> str:
+        """Carry out one command; returns "", or why something was kept as it is. Raises DefinitionError."""
+        return await self.settled(partial(self.definitions.apply, command))
+
+    async def make_all(self, commands: Sequence[Command]) -> list[tuple[int, str]]:
+        """Carry out what was tried before; returns, by position, what was kept as it is or could not be done now."""
+        said = await self.settled(lambda: [self._attempt(command) for command in commands])
+        return [(position, text) for position, text in enumerate(said) if text]
+
+    def _attempt(self, command: Command) -> str:
+        try:
+            return self.definitions.apply(command)
+        except DefinitionError as error:
+            return f"not done: {error}"
+
+    async def settled(self, action: Callable[[], T]) -> T:
+        """The result of an action on the node's definitions, once what it changed is stored."""
+        stored = trio.Event()
+        catalogue = self.definitions.broker.catalogue
+        with self.driver.round():
+            catalogue.begin()
+            result = action()
+            at_once = catalogue.settle(stored.set)
+        if not at_once:
+            await stored.wait()
+        return result
+
+    async def add_vhost(self, command: PutVHost) -> bool:
+        """Add a vhost; False, and nothing is done, if it is there (RabbitMQ). Raises DefinitionError."""
+        if command.name in self.definitions.broker.vhosts:
+            return False
+        await self.make(command)
+        return True
+
+    async def set_vhost(
+        self, name: str, description: str | None, tags: Sequence[str] | None, default_queue_type: str | None
+    ) -> None:
+        """Change what is said of a vhost; what is None stays. Raises DefinitionError."""
+        vhost = self.definitions.broker.vhosts.get(name)
+        if vhost is None:
+            raise DefinitionError(f"vhost '{name}' does not exist")
+        await self.make(
+            PutVHost(
+                name,
+                vhost.description if description is None else description,
+                vhost.tags if tags is None else tuple(tags),
+                vhost.default_queue_type if default_queue_type is None else default_queue_type,
+            )
+        )
