@@ -19,6 +19,7 @@ from amqpd.broker.commands import (
 )
 from amqpd.metadata.document import normal
 from amqpd.metadata.document.gathering import ORDER, identity_of
+from amqpd.metadata.document.policies import MIRRORING
 from amqpd.metadata.document.values import NOT_UTF8
 from amqpd.wire.tables import longstr
 
@@ -33,7 +34,7 @@ json_values = st.recursive(
     lambda children: st.lists(children, max_size=3) | st.dictionaries(unicode, children, max_size=3),
     max_leaves=8,
 )
-definitions = st.dictionaries(unicode, json_values, max_size=3)
+definitions = st.dictionaries(unicode.filter(lambda key: key not in MIRRORING), json_values, max_size=3)
 ARGON2 = "$argon2id$v=19$m=65536,t=3,p=1$c29tZSBzYWx0IG9yIG8$" + "A" * 43
 HASHES = [
     ("", "rabbit_password_hashing_sha256"),

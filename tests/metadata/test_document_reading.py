@@ -1,6 +1,8 @@
 """The rules of rabbit_definitions: what is read how, what is left out, what is a problem, and where."""
 
 import base64
+import re
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,8 @@ from amqpd.broker.commands import (
 )
 from amqpd.errors import DefinitionError
 from amqpd.metadata.document import commands_from, document_from
+from amqpd.metadata.document import read as read_text
+from amqpd.metadata.document.gathering import ORDER
 from amqpd.wire.tables import longstr
 
 SHA256 = "rabbit_password_hashing_sha256"
@@ -357,6 +361,23 @@ def test_policy_defaults():
     assert good(policies=[policy]) == [PutPolicy("/", "p", ".*", {"expires": 5})]
 
 
+def test_policies_of_rabbitmq_3_lose_what_they_say_of_mirrors():
+    both = {"ha-mode": "all", "ha-sync-mode": "automatic", "expires": 5}
+    policy = {"vhost": "/", "pattern": ".*", "name": "both", "definition": both}
+    only = policy | {"name": "only", "definition": {"ha-mode": "exactly", "ha-params": 2}}
+    reading = read(policies=[policy, only])
+    assert reading.commands[-1] == PutPolicy("/", "both", ".*", {"expires": 5})
+    assert len(reading.commands) == 3
+    text = "is left out: there are no mirrored classic queues any more"
+    assert warnings(reading) == [
+        f"policies[0].definition.ha-mode: {text}",
+        f"policies[0].definition.ha-sync-mode: {text}",
+        f"policies[1].definition.ha-mode: {text}",
+        f"policies[1].definition.ha-params: {text}",
+        "policies[1]: is left out: nothing is left in it",
+    ]
+
+
 def test_policies_travel_as_parameters_too():
     value = {"pattern": "^q", "definition": {"expires": 5}, "priority": 3, "apply-to": "queues"}
     policy = {"vhost": "/", "component": "policy", "name": "p", "value": value}
@@ -487,3 +508,11 @@ def test_paths_go_with_commands():
 def test_the_export_of_a_vhost_that_is_not_there():
     with pytest.raises(DefinitionError, match="there is no vhost 'v'"):
         document_from([PutVHost("/")], "v")
+
+
+def test_the_example_of_the_manual():
+    page = (Path(__file__).parents[2] / "docs" / "definitions.md").read_text()
+    [example] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    reading = read_text(example.encode())
+    assert warnings(reading) == []
+    assert {type(command) for command in reading.commands} == set(ORDER) - {PutParameter}

@@ -8,12 +8,12 @@ from metadata.definition_states import ARGON2, states
 from amqpd.broker.commands import PutBinding, PutExchange, PutQueue, PutUser, PutVHost
 from amqpd.metadata.document import commands_from, document_from, normal, read
 from amqpd.metadata.document.gathering import identity_of
-from amqpd.metadata.document.values import json_of_table, ordered
-from amqpd.wire.tables import LONG, SIGNED_INT, Field, longstr
+from amqpd.metadata.document.values import json_of_table
+from amqpd.wire.tables import LONG, SIGNED_INT, Field, array, longstr, subtable
 
 
 def by_identity(commands):
-    return {identity_of(command): ordered(command) for command in commands}
+    return {identity_of(command): command for command in commands}
 
 
 def written(document):
@@ -94,6 +94,17 @@ def test_a_binding_that_differs_by_a_type_is_no_second_one():
     assert commands_from(document, present=state).commands == [live]
     document["bindings"][0]["arguments"]["n"] = 6
     assert commands_from(document, present=state).commands != [live]
+
+
+def test_order_makes_no_difference_on_any_level():
+    inner = [("b", longstr("1")), ("a", longstr("2"))]
+    live = PutBinding("/", "x", "queue", "q", "", [("t", subtable(inner)), ("l", array([subtable(inner)]))])
+    document = document_from([PutVHost("/"), live])
+    assert list(document["bindings"][0]["arguments"]) == ["l", "t"]
+    nested = subtable(inner[::-1])
+    other = PutBinding("/", "x", "queue", "q", "", [("l", array([nested])), ("t", nested)])
+    assert normal(live) == normal(other) == other
+    assert commands_from(document, present=[PutVHost("/"), live]).commands == [PutVHost("/"), live]
 
 
 def test_the_first_of_two_arguments_with_one_name_counts():

@@ -28,7 +28,7 @@ from amqpd.broker.commands import (
     PutVHostLimit,
 )
 from amqpd.metadata.document.checks import Findings, Item, Problem, Trail, path_of, shown
-from amqpd.metadata.document.values import normal, ordered, table_of
+from amqpd.metadata.document.values import normal, table_of
 from amqpd.wire.tables import Table, encode_table
 
 # The order in which commands can be applied. Limits of vhosts come last: they hold from then on, not for the file.
@@ -83,11 +83,11 @@ class Reading:
 
 
 def identity_of(command: Command) -> Identity:
-    """What a `Put...` command is about: two with the same identity cannot both be."""
+    """What a `Put...` command is about: two with the same identity cannot both be. `normal` ones are compared."""
     kind = type(command)
     identity: Identity = (kind, *[getattr(command, name) for name in _IDENTITY[kind]])
     if isinstance(command, PutBinding) and command.arguments:
-        return (*identity, encode_table(sorted(command.arguments, key=lambda pair: pair[0])))
+        return (*identity, encode_table(command.arguments))
     return identity
 
 
@@ -115,7 +115,7 @@ class Present:
     def instead_of(self, command: Command) -> Command:
         """The command that is there and means the same, or `command`."""
         there = self._commands.get(identity_of(command)) if self._commands else None
-        return there if there is not None and ordered(normal(there)) == ordered(command) else command
+        return there if there is not None and normal(there) == command else command
 
 
 class Gathering:
@@ -155,7 +155,7 @@ class Gathering:
         if first is None:
             self._seen[identity] = (command, trail)
             self._found[type(command)].append((self.present.instead_of(command), trail))
-        elif ordered(first[0]) != ordered(command):
+        elif first[0] != command:
             self.findings.problem(trail, f"is another definition of what {path_of(first[1])} defines")
 
     def put_limits(

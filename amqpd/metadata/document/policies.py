@@ -1,7 +1,8 @@
 """Policies and parameters of a definitions document.
 
 Policies of operators and limits of vhosts travel as parameters. Whether a policy's keys and values are good is for
-whoever applies the commands.
+whoever applies the commands, but for the keys of mirrored queues: every other RabbitMQ 3 has them in its policies, 4
+refuses them, and nothing is lost with them.
 
 Source: RabbitMQ, rabbit_definitions (add_policy, add_parameter, add_global_parameter, list_runtime_parameters).
 """
@@ -22,6 +23,19 @@ LIMITS_NAME: Final = "limits"
 INTERNAL_COMPONENTS: Final = frozenset({"exchange-delete-in-progress", "imported_definition_hash_value"})
 INTERNAL_PREFIX: Final = "internal"  # of global parameters
 
+# Of RabbitMQ 3, for mirrored classic queues.
+MIRRORING: Final = frozenset(
+    {
+        "ha-mode",
+        "ha-params",
+        "ha-promote-on-failure",
+        "ha-promote-on-shutdown",
+        "ha-sync-batch-size",
+        "ha-sync-mode",
+        "queue-master-locator",
+    }
+)
+
 _POLICIES: Final = {"policy": False, OPERATOR_POLICY: True}
 _POLICY_KEYS: Final = frozenset({"pattern", "definition", "priority", "apply-to"})
 
@@ -34,10 +48,20 @@ def read_policy(gathering: Gathering, item: Item) -> None:
 def _put_policy(gathering: Gathering, vhost: str, name: str, item: Item, operator: bool) -> None:
     if "definition" not in item.values:
         item.wrong("definition", "is missing")
-    definition = item.item("definition").values
-    apply_to = item.text("apply-to", "all")
-    priority = item.integer("priority", 0)
-    gathering.put(PutPolicy(vhost, name, item.text("pattern"), definition, apply_to, priority, operator), item)
+    definition = _without_mirroring(item.item("definition"))
+    pattern, apply_to, priority = item.text("pattern"), item.text("apply-to", "all"), item.integer("priority", 0)
+    if definition or not item.values.get("definition"):
+        gathering.put(PutPolicy(vhost, name, pattern, definition, apply_to, priority, operator), item)
+    else:
+        gathering.findings.warn(item.trail, "is left out: nothing is left in it")
+
+
+def _without_mirroring(definition: Item) -> dict[str, object]:
+    if MIRRORING.isdisjoint(definition.values):
+        return definition.values
+    for key in sorted(MIRRORING & definition.values.keys()):
+        definition.warn(key, "is left out: there are no mirrored classic queues any more")
+    return {key: value for key, value in definition.values.items() if key not in MIRRORING}
 
 
 def read_parameter(gathering: Gathering, item: Item) -> None:

@@ -4,7 +4,8 @@
                     object: table
     AMQP -> JSON    the same backwards; every width of integer and a timestamp are an integer, a float a number
 
-JSON has fewer types than AMQP, so a table may come back with others: `normal` says what becomes of a command. Three
+JSON has fewer types than AMQP and no order of names, so a table may come back with other types, and comes in the order
+of its names, on every level: what means the same is then equal. `normal` says what becomes of a command. Three
 things are kept that RabbitMQ loses (docs/definitions.md): text that is not UTF-8, which both write as base64 with the
 same words before it, is read back to its bytes; a decimal keeps its value; void is null. What JSON cannot carry, a
 number that is infinite or none, becomes null.
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import replace
 from typing import Final
 
 from amqpd.broker.arguments import QUEUE_TYPE
@@ -52,7 +52,7 @@ def json_of_table(table: Table) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, field in table:
         found.setdefault(_text_of(as_bytes(name)), _json_of(field))
-    return found
+    return {name: found[name] for name in sorted(found)}
 
 
 def _json_of(field: Field) -> object:
@@ -93,6 +93,7 @@ def table_of(values: dict[str, object], trail: Trail, findings: Findings, depth:
         if len(key) > NAME_BYTES_MAX:
             findings.problem((*trail, name), f"is a name of {len(key)} bytes, and at most {NAME_BYTES_MAX} are allowed")
         table.append((as_text(key), _field_of(value, (*trail, name), findings, depth)))
+    table.sort(key=_name)
     return table
 
 
@@ -144,32 +145,33 @@ def _is_utf8(raw: bytes) -> bool:
 
 def with_queue_type(arguments: Table, kind: str) -> Table:
     """A queue's arguments with the type among them, where RabbitMQ 4 always has it: importing reads it there only."""
-    return arguments if lookup(arguments, QUEUE_TYPE) is not None else [*arguments, (QUEUE_TYPE, longstr(kind))]
+    if lookup(arguments, QUEUE_TYPE) is not None:
+        return arguments
+    return sorted([*arguments, (QUEUE_TYPE, longstr(kind))], key=_name)
+
+
+def _name(pair: tuple[str, Field]) -> str:
+    return pair[0]
 
 
 def normal(command: Command) -> Command:
     """The command that comes back when it is exported and imported.
 
-    What differs are types of arguments that JSON does not have, names given twice, and the queue type among a queue's
-    arguments, where it may not have been.
+    What differs are types of arguments that JSON does not have, their order, names given twice, and the queue type
+    among a queue's arguments, where it may not have been.
     """
-    if isinstance(command, PutQueue):
-        return replace(command, arguments=with_queue_type(_normal_table(command.arguments), command.type))
-    if isinstance(command, PutExchange | PutBinding) and command.arguments:
-        return replace(command, arguments=_normal_table(command.arguments))
+    c = command
+    if isinstance(c, PutQueue):
+        arguments = with_queue_type(_normal_table(c.arguments), c.type)
+        return PutQueue(c.vhost, c.name, c.type, c.durable, c.auto_delete, arguments)
+    if isinstance(c, PutExchange) and c.arguments:
+        arguments = _normal_table(c.arguments)
+        return PutExchange(c.vhost, c.name, c.type, c.durable, c.auto_delete, c.internal, arguments)
+    if isinstance(c, PutBinding) and c.arguments:
+        arguments = _normal_table(c.arguments)
+        return PutBinding(c.vhost, c.source, c.destination_type, c.destination, c.routing_key, arguments)
     return command
 
 
 def _normal_table(table: Table) -> Table:
     return table_of(json_of_table(table), (), Findings()) if table else table
-
-
-def ordered(command: Command) -> Command:
-    """The command with its arguments in the order of their names, which makes no difference, to compare it."""
-    if isinstance(command, PutQueue | PutExchange | PutBinding) and len(command.arguments) > 1:
-        return replace(command, arguments=sorted(command.arguments, key=_name))
-    return command
-
-
-def _name(pair: tuple[str, Field]) -> str:
-    return pair[0]
