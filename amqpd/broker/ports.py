@@ -135,6 +135,7 @@ class LoginRefused(Exception):
         self.reason = reason
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Login:
     """An attempt to log in, as the authenticator gets it: it calls `succeed` or `refuse`, once, now or later.
 

@@ -21,6 +21,7 @@ SOURCE: Final = "test"
 DEFAULTS: Final[dict[str, Value]] = {
     "listeners": [f"{HOST}:0"],
     "shutdown_timeout": 1000,
+    "login_delay_after": 0,
     "password_hashing": "sha256",  # nothing is kept, and a test should not wait for argon2
     "vm_memory_high_watermark": 2**62,
 }
