@@ -143,7 +143,14 @@ def show(listen: tuple[str, ...], data_dir: str | None, file: Path | None, assig
 @config.command()
 @_sources
 def check(listen: tuple[str, ...], data_dir: str | None, file: Path | None, assignments: tuple[str, ...]) -> None:
-    """Say whether the settings are right: exit code 0, or 1 and what is wrong where."""
+    """Say whether settings and certificates are right: exit code 0, or 1 and what is wrong where."""
     settings, _sources = _load(listen, data_dir, file, assignments)
     _echo_warnings(settings)
+    if settings.names("tls_listeners"):
+        from amqpd.server.contexts import TlsContexts
+
+        try:
+            TlsContexts(settings)
+        except ConfigError as error:
+            _fail(str(error))
     click.echo("the configuration is fine")

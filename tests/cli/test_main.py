@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 from click.testing import CliRunner
 from harness import PROTOCOL_HEADER
+from secure import Pki
 
 from amqpd import __version__
 from amqpd.cli.main import main
@@ -85,6 +86,23 @@ def test_a_node_outlives_its_terminal(tmp_path):
         process.send_signal(signal.SIGHUP)
         assert end(process) == 0
     assert any("SIGHUP" in line for line in process.lines)
+
+
+def test_a_hangup_has_the_configuration_read_again(tmp_path):
+    file = tmp_path / "amqpd.toml"
+    file.write_text("heartbeat = 7\n")
+    arguments = [*LISTEN, "--data-dir", str(tmp_path / "data"), "--config", str(file), "--set", "config_watch=0"]
+    with running(*arguments) as process:
+        for text, said in [
+            ("heartbeat = 8\n", f"configuration: heartbeat is now 8 ({file}, line 1)"),
+            ('heartbeat = "x"\n', f"configuration: {file}, line 1: heartbeat: 'x' is not allowed"),
+            ('node_name = "a"\n', f"configuration: node_name has changed ({file}, line 1): that needs a restart"),
+        ]:
+            file.write_text(text)
+            process.send_signal(signal.SIGHUP)
+            while said not in (line := process.stderr.readline()):
+                assert line, said
+        assert end(process) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -232,6 +250,16 @@ def test_config_check_names_all_mistakes_and_warnings(tmp_path):
     wrong = CliRunner().invoke(main, ["config", "check", "--config", str(file)])
     assert (wrong.exit_code, wrong.stdout) == (1, "")
     assert [line.split(":")[1] for line in wrong.stderr.splitlines()] == [f" {file}, line 1", f" {file}, line 2"]
+
+
+def test_config_check_looks_at_certificates(tmp_path):
+    pki = Pki(tmp_path)
+    arguments = ["config", "check", "--set", "tls_listeners=127.0.0.1:5671", "--set"]
+    fine = CliRunner().invoke(main, [*arguments, f"ssl_options.certfile={pki.server_file}"])
+    assert (fine.exit_code, fine.stdout) == (0, "the configuration is fine\n")
+    wrong = CliRunner().invoke(main, [*arguments, f"ssl_options.certfile={pki.ca_file}"])
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith(f"amqpd: ssl_options.certfile: {pki.ca_file}")
 
 
 def test_config_show(tmp_path):

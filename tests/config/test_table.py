@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from secure import Pki
 
 from amqpd.app import Node, limits_from
 from amqpd.broker.limits import Limits
@@ -15,6 +16,7 @@ from amqpd.config.rabbitmq_keys import keys_of
 from amqpd.config.reference import as_toml, page
 from amqpd.runtime import logs
 from amqpd.testing import open_broker
+from amqpd.testing.broker import settings_for
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 # Read by `app.serve` alone, which is a process of its own: tests/cli starts one with each of these.
@@ -24,12 +26,15 @@ READ_BY_SERVE = {"data_dir", "log.level", "log.file"}
 class Recording(Settings):
     """Settings that know which of them were asked for."""
 
-    def __init__(self, given):
-        super().__init__(given)
+    def __init__(self, settings):
+        super().__init__({name: settings.value(name) for name in SETTINGS})
         self.read = set()
+        self.watched = trio.Event()
 
     def value(self, name):
         self.read.add(name)
+        if name == "config_watch":
+            self.watched.set()
         return super().value(name)
 
 
@@ -72,14 +77,27 @@ def test_a_limits_setting_reaches_the_limit():
     assert (limits.heartbeat_s, limits.unsent_max) == (7, 5000)
 
 
-async def test_every_setting_is_read_by_a_node_that_runs(autojump_clock):
-    settings = Recording({"listeners": ["127.0.0.1:0"], "log_exchange": True, "event_exchange": True})
-    node = Node(settings)
+async def read_by_a_node(**given):
+    """The settings that a node asks for: when made, started, watching its files, and stopped."""
+    settings = Recording(settings_for({"log_exchange": True, "event_exchange": True, **given}))
+    node = Node(settings, sources=Sources())
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
+        with trio.fail_after(60):
+            await settings.watched.wait()
         node.stop()
-    assert settings.read | READ_BY_SERVE == set(SETTINGS)
-    assert not settings.read & READ_BY_SERVE
+    return settings.read
+
+
+async def test_every_setting_is_read_by_a_node_that_runs(tmp_path):
+    rule = "credential_validator__validation_backend"
+    definitions = tmp_path / "definitions.json"
+    definitions.write_text('{"vhosts": [{"name": "/"}]}')
+    read = await read_by_a_node(**{rule: "min_password_length"}, load_definitions=str(definitions))
+    strict = {rule: "password_regexp", "credential_validator__regexp": "g", "ssl_options__verify": "verify_peer"}
+    read |= await read_by_a_node(**strict, **Pki(tmp_path).options())
+    assert read | READ_BY_SERVE == set(SETTINGS)
+    assert not read & READ_BY_SERVE
 
 
 async def test_settings_for_the_node_work(autojump_clock):
@@ -88,7 +106,8 @@ async def test_settings_for_the_node_work(autojump_clock):
         assert broker.node.broker.name == "rabbit@here"
         exchanges = broker.node.broker.vhosts["/"].exchanges
         assert {"amq.rabbitmq.log", "amq.rabbitmq.event"} <= set(exchanges)
-        assert broker.node.accounts.names() == ["me"]
+        assert broker.node.accounts.find("me") is not None
+        assert broker.node.accounts.find("guest") is None
     assert not any(isinstance(handler, logs.ExchangeHandler) for handler in logs.logging.getLogger("amqpd").handlers)
 
 
