@@ -20,7 +20,7 @@ import trio
 from amqpd.auth.authenticator import ChainAuthenticator
 from amqpd.auth.rules import PasswordRules
 from amqpd.broker.limits import Limits
-from amqpd.config import SETTINGS, Settings, Sources, load
+from amqpd.config import SETTINGS, Settings, Sources, load, together
 from amqpd.config.access import FIRST_USER
 from amqpd.config.reload import changes, mixed
 from amqpd.errors import ConfigError
@@ -174,6 +174,8 @@ class Reloader:
                 log.warning("configuration: %s", line)
         found = changes(self._settings, new)
         wanted = mixed(self._settings, new)
+        if wrong := together.mistakes(wanted):
+            raise ConfigError("\n".join([*wrong, "that is how it would be until a restart: restart the node"]))
         done: list[Applier] = []
         for applier, names in APPLIERS.items():
             if applier is _tls or not set(names).isdisjoint(found.at_once):

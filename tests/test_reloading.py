@@ -239,6 +239,18 @@ async def test_a_certificate_that_is_wrong_keeps_all_as_it_was(tls):
         assert node.authenticator._loopback_users == {"guest"}
 
 
+async def test_what_fits_together_only_after_a_restart_changes_nothing(tls):
+    """The listener would be there still, and its certificate no more."""
+    async with tls.node() as node:
+        tls.options.update({"tls_listeners": [], "ssl_options.certfile": "", "ssl_options.cacertfile": ""})
+        assert await tls.reload(node) == [
+            "configuration: tls_listeners need a certificate: set ssl_options.certfile",
+            "configuration: that is how it would be until a restart: restart the node",
+            "configuration: nothing of it was changed",
+        ]
+        assert node.settings.text("ssl_options.certfile") == tls.pki.server_file
+
+
 async def test_the_files_to_watch_are_those_of_the_configuration_and_of_tls(tls):
     async with tls.node() as node:
         files = node._reloader.files()

@@ -22,7 +22,6 @@ RABBITMQ: Final = {
     "default_user": "RABBITMQ_DEFAULT_USER",
     "default_pass": "RABBITMQ_DEFAULT_PASS",
     "default_vhost": "RABBITMQ_DEFAULT_VHOST",
-    "default_user_tags": "RABBITMQ_DEFAULT_USER_TAGS",
     "node_name": "RABBITMQ_NODENAME",
 }
 _NODE_PORT: Final = "RABBITMQ_NODE_PORT"

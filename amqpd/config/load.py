@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from amqpd.config import environment, rabbitmq_conf, together, toml_file
+from amqpd.config import environment, together
 from amqpd.config.reading import Reading
 from amqpd.config.settings import Settings
 from amqpd.errors import ConfigError
@@ -55,13 +55,18 @@ def load(sources: Sources) -> Settings:
 
 
 def _read_file(path: Path, reading: Reading) -> None:
+    """Each form's reader is imported where it is needed: most nodes have the other form, or no file at all."""
     if path.is_dir() or path.suffix == ".conf":
+        from amqpd.config import rabbitmq_conf
+
         rabbitmq_conf.read(path, reading)
     elif path.suffix == ".config":
         raise ConfigError(
             f"{path}: is in RabbitMQ's older form, which amqpd does not read; write a FILE.conf, or TOML"
         )
     else:
+        from amqpd.config import toml_file
+
         toml_file.read(path, reading)
 
 

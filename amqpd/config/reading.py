@@ -6,7 +6,6 @@ collected, so that all of them can be named at once. What is said never contains
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +69,8 @@ class Reading:
 
 def nearest(name: str, names: list[str], likeness: float = 0.5) -> str:
     """`; did you mean X?`, or nothing where no name is near."""
+    import difflib  # only who makes mistakes waits for it
+
     near = difflib.get_close_matches(name, names, 1, likeness)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -18,14 +18,12 @@ def test_the_variables_that_images_set():
         RABBITMQ_DEFAULT_USER="me",
         RABBITMQ_DEFAULT_PASS="hunter2",
         RABBITMQ_DEFAULT_VHOST="mine",
-        RABBITMQ_DEFAULT_USER_TAGS="administrator,monitoring",
         RABBITMQ_NODENAME="rabbit@here",
         RABBITMQ_NODE_PORT="5673",
     )
     assert settings.text("default_user") == "me"
     assert settings.text("default_pass") == "hunter2"
     assert settings.text("default_vhost") == "mine"
-    assert settings.names("default_user_tags") == ["administrator", "monitoring"]
     assert settings.text("node_name") == "rabbit@here"
     assert settings.names("listeners") == ["0.0.0.0:5673"]
     assert settings.place("default_user") == "environment variable RABBITMQ_DEFAULT_USER"
@@ -118,5 +116,5 @@ def test_variables_of_rabbitmqs_without_a_counterpart_are_mentioned():
 def test_each_of_rabbitmqs_variables_is_in_the_manual():
     named = {variable for name in SETTINGS for variable in variables_of(name)}
     page = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text()
-    assert len(named) == 7
+    assert len(named) == 6
     assert all(f"`{variable}`" in page for variable in named)
