@@ -6,7 +6,7 @@
 The second Debian is booted with systemd-nspawn, so that the unit's sandbox is the kernel's, not a reading of the file.
 Where root, debootstrap, systemd-nspawn or namespaces are missing, one line says SKIPPED, and the exit code is 0.
 
-`--cache DIR` keeps both Debians there for the next time. Needs pika.
+`--cache DIR` keeps both Debians there for the next time. Needs pika and trustme.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 import rootfs
+import trustme
 from using import client_works, expect, report
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -177,6 +178,23 @@ def check_reload(machine: Machine) -> None:
     expect("with what it knew", machine.wait_for("sh", "-c", "amqpctl list queues | grep -q kept"))
 
 
+def check_tls(machine: Machine, root: rootfs.Root) -> None:
+    print("TLS, within the sandbox")
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(root.inside("/etc/amqpd/ca.pem"))
+    certificate.private_key_and_cert_chain_pem.write_to_path(root.inside("/etc/amqpd/node.pem"))
+    lines = 'tls_listeners = ["127.0.0.1:5671"]\\nssl_options.certfile = "/etc/amqpd/node.pem"'
+    machine.run("sed", "-i", f"$a {lines}", "/etc/amqpd/amqpd.toml")
+    machine.run("chgrp", "amqpd", "/etc/amqpd/node.pem")
+    machine.run("chmod", "640", "/etc/amqpd/node.pem")
+    expect("is there after a restart", machine.does("systemctl", "restart", "amqpd"))
+    expect("and the node runs", machine.wait_for("amqpctl", "status"))
+    context = "import socket, ssl; c = ssl.create_default_context(cafile='/etc/amqpd/ca.pem'); "
+    code = context + "c.wrap_socket(socket.create_connection(('localhost', 5671)), server_hostname='localhost')"
+    expect("with a certificate that clients believe", machine.does("python3", "-c", code))
+
+
 def check_purge(machine: Machine) -> None:
     print("removing and purging")
     expect("stops the service", machine.does("apt-get", "remove", "--yes", "amqpd"))
@@ -210,6 +228,7 @@ def main() -> None:
         with booted(machine_root) as machine:
             check_service(machine)
             check_reload(machine)
+            check_tls(machine, machine_root)
             check_purge(machine)
     report()
 
