@@ -59,7 +59,8 @@ FIRST_USER: Final = (
         "default_user",
         Text("a name"),
         "guest",
-        "The user that is made when the database is new. Later on, change users with `amqpctl`.",
+        "The user that is made when the database is new, unless `load_definitions` brings users of its own. Later on, "
+        "change users with `amqpctl`.",
     ),
     Setting(
         "default_pass",

@@ -198,7 +198,7 @@ class Words(Names):
     """A list of some of a few words, each once."""
 
     def __init__(self, *words: str) -> None:
-        super().__init__("some of " + ", ".join(words), required=True)
+        super().__init__("some of " + ", ".join(words) + ", each once", required=True)
         self._words: Final = words
 
     def parse(self, raw: object) -> Value:
