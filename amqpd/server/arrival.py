@@ -104,6 +104,7 @@ class Arrival:
         while (header := parse(self._received)) is None:
             self._received += await self._receive()
         self._received = self._received[header.size :]
+        self._heard = False  # of the client
         self._believe(header)
 
     def _believe(self, header: Header) -> None:

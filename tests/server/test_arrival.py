@@ -403,6 +403,18 @@ async def test_who_goes_during_the_handshake_is_forgotten(pki, caplog, how, said
     assert ("gone before the TLS handshake was done" in caplog.text) == logged
 
 
+async def test_a_load_balancer_that_looks_whether_we_live_leaves_no_line(pki, caplog):
+    caplog.set_level(logging.INFO)
+    async with open_broker(**pki.options(), **TRUSTED) as broker:
+        for port in (tls_port(broker), broker.port):
+            stream = await dial(broker, port)
+            await stream.send_all(LOCAL)
+            await until(lambda: hub(broker).arrivals or hub(broker).sessions)
+            await stream.aclose()
+            await until(lambda: not hub(broker).arrivals and not hub(broker).sessions)
+    assert not [record for record in caplog.records if record.name == "amqpd.connection"]
+
+
 async def test_who_is_not_done_counts_as_waiting(pki, caplog):
     async with open_broker(**pki.options(), handshake_max=2) as broker:
         opened = await TlsPeer.connect(broker)
