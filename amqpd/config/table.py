@@ -34,8 +34,8 @@ _NODE: Final = (
         "data_dir",
         Text("a directory", longest=LONG_TEXT),
         "amqpd-data",
-        "The node's own directory, made if it is not there. It holds the definitions, the control socket that `amqpctl` "
-        "talks to, and a lock that keeps a second node out. On the command line: `--data-dir`.",
+        "The node's own directory, made if it is not there. It holds the definitions, the control socket that "
+        "`amqpctl` talks to, and a lock that keeps a second node out. On the command line: `--data-dir`.",
     ),
     Setting(
         "node_name",
