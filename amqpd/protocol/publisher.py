@@ -185,20 +185,15 @@ class Publisher:
             self._check_size(size)
         route = self._routes.get(arguments)
         if route is None:
-            try:
-                route = self._resolve(arguments)
-            except AnswerPending as pending:
-                self._wait(pending, arguments, frame)
+            route = self._resolve_or_wait(arguments, frame)
+            if route is None:
                 return
         flags: int = read_i16_be(frame, 7 + content.FLAGS_OFFSET)
         persistent = False
         if flags == content.DELIVERY_MODE and header_size == _MINIMAL + 1:
             persistent = frame[7 + _MINIMAL] == 2
         elif flags != 0 or header_size != _MINIMAL:
-            try:
-                self._inspected(route, frame, header_size, size)
-            except AnswerPending as pending:
-                self._wait(pending, arguments, frame)
+            self._inspect_or_wait(route, arguments, frame, header_size, size)
             return
         message = Message(
             route.address, frame, self._number, size, persistent, -1, NEVER, self._broker.now_ms, None
@@ -207,6 +202,20 @@ class Publisher:
             self._hand_out(route.queues, message, route.mandatory)
         else:
             self._hand_out(self._walk(route, message), message, route.mandatory)
+
+    def _resolve_or_wait(self, arguments: bytes, frame: bytes) -> Route | None:
+        """The route, or None where the publish has to wait for a permission."""
+        try:
+            return self._resolve(arguments)
+        except AnswerPending as pending:
+            self._wait(pending, arguments, frame)
+            return None
+
+    def _inspect_or_wait(self, route: Route, arguments: bytes, frame: bytes, header_size: int, size: int) -> None:
+        try:
+            self._inspected(route, frame, header_size, size)
+        except AnswerPending as pending:
+            self._wait(pending, arguments, frame)
 
     def _wait(self, pending: AnswerPending, arguments: bytes, frame: bytes) -> None:
         """Nobody knows yet whether the user may: come back to this publish when somebody does."""
