@@ -104,7 +104,10 @@ class _Generation:
         self._others[host] = self._context(setting, certfile, setting, keyfile)
 
     def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, host: str | None, _context: ssl.SSLContext) -> None:
-        """OpenSSL asks which certificate a client gets that wants to talk to `host`."""
+        """OpenSSL asks which certificate a client gets that wants to talk to `host`.
+
+        Python ends a handshake in which the name is not ASCII, and prints that to standard error besides.
+        """
         if host is None:
             return
         host = host.lower()

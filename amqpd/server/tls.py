@@ -20,6 +20,7 @@ _EXPLAINED: Final = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client shows no certificate",
     "UNSUPPORTED_PROTOCOL": "the client speaks no version of TLS in ssl_options.versions",
     "NO_SHARED_CIPHER": "the client has no cipher in common with this node",
+    "CALLBACK_FAILED": "the client asks for a host whose name is not ASCII",
     "NO_SUITABLE_SIGNATURE_ALGORITHM": "the client takes no signature that the node's key can make",
 }
 

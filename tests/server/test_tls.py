@@ -149,6 +149,44 @@ def test_garbage_that_begins_like_tls(pki):
     assert not isinstance(caught.value, NotTlsError)
 
 
+@given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=5), st.booleans())
+def test_no_garbage_does_more_than_fail(pki, pieces, begun):
+    server = pki.contexts().open()
+    try:
+        for piece in [b"\x16\x03\x01", *pieces] if begun else pieces:
+            assert not server.handshake(piece)
+    except TlsError:
+        pass
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255), st.integers(1, 3))
+def test_one_wrong_byte_in_a_handshake_or_after_it_does_no_more_than_fail(pki, place, change, flight):
+    client, server = MemoryClient(pki.client()), pki.contexts().open()
+    try:
+        for number in range(1, 4):
+            client.handshake() if number < 3 else client.ssl.write(b"AMQP")
+            wire = bytearray(client.output.read())
+            if number == flight:
+                wire[place % len(wire)] ^= change
+            if number < 3:
+                server.handshake(bytes(wire))
+                client.received.write(server.take_output())
+            else:
+                decrypt(server, bytes(wire))
+    except (TlsError, ssl.SSLError):
+        server.take_output()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_host_name_that_is_not_ascii(pki):
+    rules = pki.contexts(sni=[f"a.example={pki.server_file}:{pki.server_file}"])
+    client = MemoryClient(pki.client())
+    client.handshake()
+    hello = client.output.read().replace(Pki.host.encode(), b"\xff" * len(Pki.host))
+    with pytest.raises(TlsError, match="whose name is not ASCII"):
+        rules.open().handshake(hello)
+
+
 def test_a_handshake_that_is_longer_than_any_client_needs(pki):
     """A hello may claim 16 MB. OpenSSL refuses it by its length, so nothing is gathered."""
     server = pki.contexts().open()
