@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from amqpd.broker.alarms import RESOURCES
-from amqpd.broker.commands import PutVHost
+from amqpd.broker.commands import PutUser, PutVHost
 from amqpd.broker.vhost import DEFAULT_VHOST, VHost
 from amqpd.errors import DefinitionError, ProtocolError
 from amqpd.metadata.document.checks import Findings, sound
@@ -199,16 +199,19 @@ class Operator:
     async def _user(self, request: Request) -> object:
         """What concerns passwords, and tags without them."""
         name, action = _text(request, "name"), _text(request, "action")
-        if action == "add":
-            await self._users.add(name, _password(request), _texts(request, "tags"))
+        if action == "add" and "password_hash" in request:
+            hashed, algorithm = _secret(request, "password_hash"), _text(request, "hashing_algorithm")
+            await self._users.add_hashed(PutUser(name, hashed, algorithm, tuple(_texts(request, "tags"))))
+        elif action == "add":
+            await self._users.add(name, _secret(request, "password"), _texts(request, "tags"))
         elif action == "set-password":
-            await self._users.set_password(name, _password(request))
+            await self._users.set_password(name, _secret(request, "password"))
         elif action == "clear-password":
             await self._users.clear_password(name)
         elif action == "set-tags":
             await self._users.set_tags(name, _texts(request, "tags"))
         elif action == "authenticate":
-            await self._users.authenticate(name, _password(request))
+            await self._users.authenticate(name, _secret(request, "password"))
             return {}  # and no word of it in the log
         else:
             raise Refused("action is add, set-password, clear-password, set-tags or authenticate")
@@ -321,10 +324,10 @@ def _optional(request: Request, name: str) -> str | None:
     return value
 
 
-def _password(request: Request) -> str:
-    value = request.get("password")
+def _secret(request: Request, name: str) -> str:
+    value = request.get(name)
     if not isinstance(value, str):
-        raise Refused("the request needs 'password', a text")
+        raise Refused(f"the request needs {name!r}, a text")
     return value
 
 

@@ -95,6 +95,7 @@ def _connection(connection: Connection) -> Row:
         "channels": len(connection.channels),
         "client": _client_name(connection),
         "peer_host": peer.address,
+        "peer_port": _port(connection.name) if peer.address else 0,
         "ssl": bool(peer.tls),
         "ssl_protocol": peer.tls,
         "peer_cert_subject": certificate.distinguished_name if certificate is not None else "",
@@ -103,6 +104,12 @@ def _connection(connection: Connection) -> Row:
         "send_pend": connection.unsent,
         "frame_max": connection.frame_max,
     }
+
+
+def _port(name: str) -> int:
+    """The client's port, in the name of a connection: `HOST:PORT -> HOST:PORT`."""
+    port = name.partition(" -> ")[0].rpartition(":")[2]
+    return int(port) if port.isdecimal() else 0
 
 
 def _state(connection: Connection) -> str:
@@ -208,6 +215,7 @@ def _binding(binding: Binding) -> Row:
     return {
         "vhost": binding.source.vhost.name,
         "source_name": binding.source.name,
+        "source_kind": "exchange",
         "destination_name": destination.name,
         "destination_kind": "exchange" if isinstance(destination, Exchange) else "queue",
         "routing_key": binding.key,

@@ -42,6 +42,11 @@ class UserOrders:
         self._check_new(name)
         await self._changes.make(put)
 
+    async def add_hashed(self, put: PutUser) -> None:
+        """A new user whose password was hashed elsewhere."""
+        self._check_new(put.name)
+        await self._changes.make(put)
+
     async def set_password(self, name: str, password: str) -> None:
         """A new password."""
         self._account(name)
