@@ -127,7 +127,7 @@ def _damage(draw, node):
         child = node[step]
         if not isinstance(child, dict | list) or draw(st.integers(0, 3)) == 0:
             if draw(st.booleans()):
-                node[step] = draw(junk)
+                node[step] = _copy(draw(junk))  # damaged further, perhaps: never the strategy's own
             elif isinstance(node, dict):
                 node[draw(st.text(max_size=5))] = node.pop(step)
             else:
