@@ -83,7 +83,7 @@ async def churn(broker, times):
 def amqpd_objects():
     gc.collect()
     kinds = (type(thing) for thing in gc.get_objects())
-    return Counter(kind.__qualname__ for kind in kinds if kind.__module__.startswith("amqpd"))
+    return Counter(kind.__qualname__ for kind in kinds if str(kind.__module__).startswith("amqpd"))
 
 
 async def test_churn_leaves_nothing_behind():
