@@ -195,6 +195,21 @@ def check_tls(machine: Machine, root: rootfs.Root) -> None:
     expect("with a certificate that clients believe", machine.does("python3", "-c", code))
 
 
+def check_upgrade(machine: Machine, package: str) -> None:
+    print("upgrading")
+    changed = machine.says("md5sum", "/etc/amqpd/amqpd.toml")
+    before = machine.says("systemctl", "show", "--property=MainPID", "--value", "amqpd")
+    expect("goes through", machine.does("dpkg", "--install", package))
+    expect("runs the new program", machine.wait_for("amqpctl", "status"))
+    after = machine.says("systemctl", "show", "--property=MainPID", "--value", "amqpd")
+    expect("and not the old one", after not in ("0", before))
+    expect("keeps a configuration that was changed", machine.says("md5sum", "/etc/amqpd/amqpd.toml") == changed)
+    machine.run("systemctl", "disable", "--now", "amqpd")
+    expect("goes through again", machine.does("dpkg", "--install", package))
+    expect("leaves a disabled service disabled", not machine.does("systemctl", "is-enabled", "amqpd"))
+    expect("and stopped", not machine.does("systemctl", "is-active", "amqpd"))
+
+
 def check_purge(machine: Machine) -> None:
     print("removing and purging")
     expect("stops the service", machine.does("apt-get", "remove", "--yes", "amqpd"))
@@ -229,6 +244,7 @@ def main() -> None:
             check_service(machine)
             check_reload(machine)
             check_tls(machine, machine_root)
+            check_upgrade(machine, f"/root/{package.name}")
             check_purge(machine)
     report()
 
