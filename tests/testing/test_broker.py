@@ -112,7 +112,7 @@ def test_settings_are_options(tmp_path):
     [
         ({"heartbeet": 1}, "option of a test's broker: there is no setting heartbeet; did you mean heartbeat?"),
         ({"heartbeat": -1}, "heartbeat: -1 is not allowed"),
-        ({"listeners": ["nonsense"]}, "'nonsense' is not of the form"),
+        ({"listeners": ["nonsense"]}, "'nonsense' is not allowed"),
         ({"plugins": ["no_such_module"]}, "plugin no_such_module"),
     ],
 )
