@@ -218,7 +218,7 @@ class VHost:
         source.connect(binding)
         self.broker.bindings += 1
         self.clear_routes()
-        if binding.durable:
+        if binding.durable and not self.broker.catalogue.muted:
             self.broker.catalogue.record(snapshot.put_binding(binding))
         self.broker.events.binding_created(binding)
 

@@ -73,26 +73,28 @@ class Definitions:
     # -- the way in
 
     def apply(self, command: c.Command) -> str:
-        """Carry out one command; returns "", or why something there was kept as it is.
+        """Carry out one command; returns "", or what the operator should know of it.
 
         Raises DefinitionError, and then nothing has changed.
         """
         try:
-            self.accounts.check(command)
-            kept = self._handlers.get(type(command), self._account)(command)
+            note = self._handlers.get(type(command), self._account)(command)
         except ProtocolError as error:  # what a client would be told, without the name of the reply code
             raise DefinitionError(_reason(error)) from None
         if not self._restoring:
             definitionevents.emit(self.broker.events, command)
-        return kept or ""
+        return note or ""
 
     def restore(self, commands: Iterable[c.Command]) -> None:
         """Make what was stored before: nothing is recorded, nobody is told. Raises DefinitionError."""
         self._restoring = True
         self.broker.catalogue.muted = True
+        absent = 0
         try:
             for command in commands:
-                self.apply(command)
+                absent += self.apply(command) != ""
+            if absent:
+                log.warning("%d queues are defined of types that this node does not support", absent)
         finally:
             self._restoring = False
             self.broker.catalogue.muted = False
@@ -134,10 +136,12 @@ class Definitions:
         self.broker.catalogue.record(command)
 
     def _account(self, command: c.Command) -> None:
+        self.accounts.check(command)
         self.accounts.apply(command)
         self._done(command)
 
     def _delete_user(self, command: c.DeleteUser) -> None:
+        self.accounts.check(command)
         self._on_user_deleted(command.name)
         self._account(command)
 
@@ -208,7 +212,10 @@ class Definitions:
             check_reserved("queue", command.name)
             vhost.check_queue_limit(command.name)
         vhost.restore_queue(command.name, command.type, command.durable, command.auto_delete, command.arguments)
-        return ""
+        queue = vhost.queues[command.name]
+        if not queue.absent:
+            return ""
+        return f"{queue.described()} is defined, but {queue.type_name} queues are not supported by this node"
 
     def _delete_queue(self, command: c.DeleteQueue) -> None:
         vhost = self._vhost(command.vhost)

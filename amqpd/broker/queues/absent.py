@@ -38,7 +38,6 @@ class AbsentQueue(Queue):
         super().__init__(vhost, name, durable, auto_delete, arguments, None)
         self.type_name = kind
         self._refused = 0
-        log.warning("%s is defined, but %s queues are not supported by this node", self.described(), kind)
 
     def ready_count(self) -> int:
         return 0
