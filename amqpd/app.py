@@ -299,7 +299,7 @@ def _run(settings: Settings, sources: Sources) -> None:
     try:
         node = Node(settings, data_dir, sources)
         _allow_all_descriptors()
-        _tune_garbage_collection()
+        gc.disable()  # until the definitions are there: what they make stays
         trio.run(_serve, node)
     except BaseExceptionGroup as group:
         raise error_in(group) or group from None
@@ -329,9 +329,9 @@ def _allow_all_descriptors() -> None:
 
 def _tune_garbage_collection() -> None:
     """What is there now stays; and a backlog of messages must not be walked again and again."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    gc.enable()
 
 
 async def _serve(node: Node) -> None:
@@ -339,6 +339,7 @@ async def _serve(node: Node) -> None:
         await outer.start(_obey_signals, node, outer.cancel_scope)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
+            _tune_garbage_collection()
             log.info(
                 "%s on Python %s listens on %s, data in %s",
                 build.described(),
