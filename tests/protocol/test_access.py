@@ -258,15 +258,20 @@ def test_others_do_not_notice():
 # -- opening a connection
 
 
-def test_a_vhost_may_be_closed_to_a_user():
-    world = World()
-    world.users.authority.refused = {("vhost",)}
+def opening(world):
+    """A connection of alice's that has just asked for its vhost."""
     client = world.connect()
     client >> PROTOCOL_HEADER
     client.expect("connection.start")
     client.start_ok("alice")
     client.expect("connection.tune")
-    client >> m("connection.tune-ok", channel_max=1, frame_max=131072) >> m("connection.open", virtual_host="/")
+    return client >> m("connection.tune-ok", channel_max=1, frame_max=131072) >> m("connection.open", virtual_host="/")
+
+
+def test_a_vhost_may_be_closed_to_a_user():
+    world = World()
+    world.users.authority.refused = {("vhost",)}
+    client = opening(world)
     client.connection_closed(
         530, "NOT_ALLOWED - access to vhost '/' refused for user 'alice'", "connection.open"
     )
@@ -275,12 +280,7 @@ def test_a_vhost_may_be_closed_to_a_user():
 def test_a_vhost_may_take_time():
     world = World()
     world.users.authority.unknown = {("vhost",)}
-    client = world.connect()
-    client >> PROTOCOL_HEADER
-    client.expect("connection.start")
-    client.start_ok("alice")
-    client.expect("connection.tune")
-    client >> m("connection.tune-ok", channel_max=1, frame_max=131072) >> m("connection.open", virtual_host="/")
+    client = opening(world)
     client.quiet()
     world.users.authority.answer()
     world.settle()
@@ -358,14 +358,8 @@ def test_a_new_secret_does_not_open_a_vhost_that_was_closed():
 # -- limits
 
 
-def refused_open(world, user="alice"):
-    client = world.connect()
-    client >> PROTOCOL_HEADER
-    client.expect("connection.start")
-    client.start_ok(user)
-    client.expect("connection.tune")
-    client >> m("connection.tune-ok", channel_max=1, frame_max=131072) >> m("connection.open", virtual_host="/")
-    return client.expect("connection.close", reply_code=530).reply_text
+def refused_open(world):
+    return opening(world).expect("connection.close", reply_code=530).reply_text
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2])
