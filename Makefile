@@ -17,7 +17,8 @@ INSTALLED := PYTHONSAFEPATH=1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv compiled run test test-interpreted test-compiled lint interop compare docs coverage fuzz clean
+.PHONY: help venv compiled run test test-interpreted test-compiled lint interop compare docs check-dist check-image \
+    check-deb coverage fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +75,15 @@ compare: $(BUILT)/.stamp ## wire-level exchanges against RabbitMQ's recorded ans
 
 docs: $(DEV)/.stamp ## the manual, into site/
 	NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs build --strict --quiet
+
+check-dist: $(DEV)/.stamp ## source distribution and wheels, compiled and plain: whole, and they start
+	$(DEV)/bin/python tools/check_dist.py
+
+check-image: $(DEV)/.stamp ## the steps of the Dockerfile in a clean Debian, and what comes of them (root)
+	$(DEV)/bin/python tools/check_dockerfile.py $(ARGS)
+
+check-deb: $(DEV)/.stamp ## the Debian package: built, installed, upgraded, removed in clean Debians (root)
+	$(DEV)/bin/python tools/check_deb.py $(ARGS)
 
 coverage: $(DEV)/.stamp ## line and branch coverage of the interpreted suite
 	$(DEV)/bin/coverage erase

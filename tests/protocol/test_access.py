@@ -474,7 +474,12 @@ def test_queues_exchanges_and_bindings_of_the_node(limit, said, text):
 @pytest.mark.parametrize("default", ["vhost", "node"])
 @pytest.mark.parametrize(
     ("flags", "served"),
-    [({"durable": True}, False), ({}, True), ({"exclusive": True}, True), ({"durable": True, "auto_delete": True}, True)],
+    [
+        ({"durable": True}, False),
+        ({}, True),
+        ({"exclusive": True}, True),
+        ({"durable": True, "auto_delete": True}, True),
+    ],
     ids=str,
 )
 def test_the_default_queue_type(default, flags, served):
