@@ -33,6 +33,7 @@ READ: Final = "read"
 DEFAULT_EXCHANGE: Final = "amq.default"  # what permissions call the exchange without a name
 TOPIC: Final = "topic"
 ANSWERS_MAX: Final = 1000  # remembered by a connection; then it begins anew
+WAITING_MS: Final = 1000
 
 
 class AnswerPending(Exception):
@@ -64,27 +65,38 @@ class Expiry(Timer):
         super().__init__()
         self._connection: Final = connection
 
-    def start(self, user: User) -> None:
-        """Watch over the credentials of `user`, if they ever run out."""
+    def start(self, until_ms: int) -> None:
+        """They do at the time of day `until_ms`."""
         broker = self._connection.broker
-        if user.valid_until_ms < 0:
-            broker.timers.cancel(self)
-        else:
-            broker.timers.schedule(self, broker.now_ms + max(0, user.valid_until_ms - broker.wall_ms()))
+        broker.timers.schedule(self, broker.now_ms + max(0, until_ms - broker.wall_ms()))
 
     def fire(self, now_ms: int) -> None:
         self._connection.force_close("credential expired")
 
 
-class Answers:
-    """What a connection's user may do, as far as it was asked. `clear` when it may have changed."""
+class Answers(Timer):
+    """What a connection's user may do, as far as it was asked. `clear` when it may have changed.
 
-    def __init__(self) -> None:
+    It is a timer, due when what was allowed first of all holds no longer; nothing is due where it holds until a change.
+    While `waiting` for one answer to a method, those before it stay, however many: the method asks for all of them.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection: Final = connection
         self._allowed: Final[dict[tuple[str, str, str, str], None]] = {}
+        self.waiting = False
 
     def clear(self) -> None:
         """Ask again from now on."""
         self._allowed.clear()
+
+    def fire(self, now_ms: int) -> None:
+        if self.waiting:
+            self._connection.broker.timers.schedule(self, now_ms + WAITING_MS)
+        else:
+            self.clear()
+            self._connection.forget_routes()
 
     def allow(self, user: User, question: Question) -> bool:
         """Whether `user` may. Raises AnswerPending. Only what is allowed is remembered."""
@@ -96,10 +108,17 @@ class Answers:
             raise AnswerPending(question)
         if answer != ALLOWED:
             return False
-        if len(self._allowed) >= ANSWERS_MAX:
+        if len(self._allowed) >= ANSWERS_MAX and not self.waiting:
             self._allowed.clear()
+        if not self._allowed:
+            self._start(user.authority.hold_ms())
         self._allowed[key] = None
         return True
+
+    def _start(self, hold_ms: int) -> None:
+        broker = self._connection.broker
+        if hold_ms >= 0:
+            broker.timers.schedule(self, broker.now_ms + hold_ms)
 
 
 def may_use(channel: Channel, kind: str, name: str, permission: str) -> bool:
@@ -143,9 +162,13 @@ def check_topic(channel: Channel, exchange: Exchange | None, key: str, permissio
         )
 
 
-def may_enter(connection: Connection, user: User, vhost: str) -> bool:
-    """Whether the user may use a vhost at all. Raises AnswerPending."""
-    return connection.answers.allow(user, Question("vhost", vhost))
+def may_enter(user: User, vhost: str) -> bool:
+    """Whether the user may use a vhost at all; asked once, so not remembered. Raises AnswerPending."""
+    question = Question("vhost", vhost)
+    answer = user.authority.check(user, question)
+    if answer == PENDING:
+        raise AnswerPending(question)
+    return answer == ALLOWED
 
 
 def _refused(channel: Channel, subject: str, permission: str) -> Exception:

@@ -67,6 +67,7 @@ class Channel(DeliverySink):
         self.unacked = 0  # what counts against `shared_prefetch`: not settled or, in a transaction, not committed
         self._gets_counted_to = 0
         self.last_queue = ""
+        self.made_name = ""  # of a queue about to be declared without one
         self.reply_queue: ReplyQueue | None = None
         self.publisher: Final = Publisher(self)
         self.timeout: Final = AckTimeout(self)

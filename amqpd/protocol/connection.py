@@ -91,7 +91,7 @@ class Connection(Owner):
         self.yielding = False
         self.user: User | None = None
         self.mechanism = ""
-        self.answers: Final = Answers()
+        self.answers: Final = Answers(self)
         self.vhost: VHost | None = None
         self.client_properties: Table = []
         self.capabilities: dict[str, bool] = {}
@@ -110,7 +110,7 @@ class Connection(Owner):
         self._attempt: Attempt | None = None
         self._asking = False
         self._again = b""  # frames that are acted on anew once the answer is there
-        self._expiry: Final = Expiry(self)
+        self._expiry: Expiry | None = None  # of credentials that run out, which most never do
         self._heartbeat: Final = Heartbeat(self)
         self._deadline: Final = Deadline(self)
         broker.timers.schedule(self._deadline, broker.now_ms + broker.limits.handshake_timeout_ms)
@@ -149,6 +149,7 @@ class Connection(Owner):
         self.broker.end_turn()
         self._rest = self._again + data[pos:] if self.state < CLOSED else b""
         self._again = b""
+        self.answers.waiting = self._asking
         if self.confirming:
             self._flush_confirms()
         if self.yielding:
@@ -421,7 +422,7 @@ class Connection(Owner):
             self.user = user
             self.mechanism = attempt.mechanism
             handshake.logged_in(self)
-            self._expiry.start(user)
+            self._watch_expiry(user)
             self._go_on()
 
     def login_refused(self, attempt: Attempt, refusal: LoginRefused) -> None:
@@ -451,12 +452,25 @@ class Connection(Owner):
         for channel in list(self.channels.values()):
             recheck_consumers(channel)
 
+    def forget_routes(self) -> None:
+        """What was allowed holds no longer, and so do the routes that this user's publishes were found to take."""
+        if self.vhost is not None and self.user is not None:
+            self.vhost.member(self.user).routes.clear()
+
+    def _watch_expiry(self, user: User) -> None:
+        if self._expiry is not None:
+            self.broker.timers.cancel(self._expiry)
+            self._expiry = None
+        if user.valid_until_ms >= 0:
+            self._expiry = Expiry(self)
+            self._expiry.start(user.valid_until_ms)
+
     def renewed(self) -> None:
         """The client has shown a new secret, and it was taken. Raises 530."""
         assert self.user is not None and self.vhost is not None
-        self._expiry.start(self.user)
+        self._watch_expiry(self.user)
         self.broker.access_changed(self.user.name)
-        handshake.check_vhost_access(self, self.user, self.vhost.name)
+        handshake.check_vhost_access(self.user, self.vhost.name)
 
     # -- the life of a connection
 
@@ -468,7 +482,7 @@ class Connection(Owner):
         self.broker.timers.cancel(self._deadline)
         self.broker.connection_opened(self)
         self.broker.usage(self.user.name).connections += 1
-        vhost.member(self.user.name).connections += 1
+        vhost.member(self.user).connections += 1
         notices.connection_opened(self)
 
     def start_heartbeat(self, interval_s: int) -> None:
@@ -539,7 +553,9 @@ class Connection(Owner):
         self.released = True
         self._heartbeat.stop()
         self.broker.timers.cancel(self._deadline)
-        self.broker.timers.cancel(self._expiry)
+        if self._expiry is not None:
+            self.broker.timers.cancel(self._expiry)
+        self.broker.timers.cancel(self.answers)
         self._withheld = None
         self._attempt = None
         self._asking = False
@@ -560,4 +576,4 @@ class Connection(Owner):
         assert self.user is not None
         self.broker.usage(self.user.name).connections -= 1
         self.broker.forget_usage(self.user.name)
-        vhost.leave(self.user.name)
+        vhost.leave(self.user)

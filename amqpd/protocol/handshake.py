@@ -168,7 +168,7 @@ def _open(connection: Connection, reader: Reader) -> None:
     user = connection.user
     assert user is not None
     _check_connection_limits(connection, user, name)
-    check_vhost_access(connection, user, name)
+    check_vhost_access(user, name)
     vhost = connection.broker.vhosts[name]
     connection.running(vhost)
     connection.send(0, methods.CONNECTION_OPEN_OK_PAYLOAD)
@@ -198,9 +198,9 @@ def _check_connection_limits(connection: Connection, user: User, name: str) -> N
         )
 
 
-def check_vhost_access(connection: Connection, user: User, name: str) -> None:
+def check_vhost_access(user: User, name: str) -> None:
     """Refuse a vhost in which the user has no permissions. Raises 530, AnswerPending."""
-    if not access.may_enter(connection, user, name):
+    if not access.may_enter(user, name):
         raise not_allowed(f"access to vhost '{name}' refused for user '{user.name}'")
 
 

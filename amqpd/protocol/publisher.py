@@ -58,7 +58,7 @@ class Publisher:
         self._number: Final = channel.number
         self._signed_number: Final = channel.number if channel.number <= 0x7FFF else channel.number - 0x1_0000
         self._max_size: Final = channel.vhost.broker.limits.max_message_size
-        self._routes: Final = channel.vhost.member(channel.user.name).routes
+        self._routes: Final = channel.vhost.member(channel.user).routes
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
         self._state = _NOTHING

@@ -48,8 +48,8 @@ def exchange_declare(channel: Channel, reader: Reader) -> None:
     bits = reader.octet()
     arguments = tables.read_table(reader)
     reader.finish()
-    _check_not_default(name)
     if bits & 1:
+        _check_not_default(name)
         check_any(channel, "exchange", name)
         channel.vhost.exchange(name)
     else:
@@ -63,9 +63,13 @@ def exchange_declare(channel: Channel, reader: Reader) -> None:
 def _check_exchange_declare(channel: Channel, name: str, type_name: str, arguments: Table) -> None:
     """Configure the exchange; a new one with an alternate exchange must be read from, the alternate written to."""
     channel.vhost.broker.exchange_types.check(type_name)
+    _check_not_default(name)
     check_exchange(channel, name, CONFIGURE)
+    if name in channel.vhost.exchanges:
+        return
+    check_reserved("exchange", name)
     alternate = tables.lookup(arguments, ALTERNATE_EXCHANGE)
-    if alternate is not None and alternate.kind == tables.LONGSTR and name not in channel.vhost.exchanges:
+    if alternate is not None and alternate.kind == tables.LONGSTR:
         check_exchange(channel, name, READ)
         check_exchange(channel, alternate.text(), WRITE)
 
@@ -141,10 +145,12 @@ def queue_declare(channel: Channel, reader: Reader) -> None:
         queue.touch()
     else:
         if not name:
-            name = vhost.broker.unique_name(_prefix(arguments))
+            # Kept while a permission is fetched: with another name each time the question would be a new one for ever.
+            name = channel.made_name = channel.made_name or vhost.broker.unique_name(_prefix(arguments))
         else:
             check_reserved("queue", name)
         _check_queue_declare(channel, name, arguments)
+        channel.made_name = ""
         queue = vhost.declare_queue(
             name, bits & 2 != 0, bits & 4 != 0, bits & 8 != 0, arguments, channel.connection
         )
@@ -175,7 +181,7 @@ def _prefix(arguments: Table) -> str:
 def queue_bind(channel: Channel, reader: Reader) -> None:
     """queue.bind."""
     reader.short()
-    queue_name = _clean(reader.text())
+    queue_name = reader.text()
     source_name = _clean(reader.text())
     key = reader.text()
     nowait = reader.octet() & 1 != 0
@@ -192,7 +198,7 @@ def queue_bind(channel: Channel, reader: Reader) -> None:
 def queue_unbind(channel: Channel, reader: Reader) -> None:
     """queue.unbind: what is not there is no error."""
     reader.short()
-    queue_name = _clean(reader.text())
+    queue_name = reader.text()
     source_name = _clean(reader.text())
     key = reader.text()
     arguments = tables.read_table(reader)
@@ -207,9 +213,12 @@ def queue_unbind(channel: Channel, reader: Reader) -> None:
 
 
 def _names(channel: Channel, queue_name: str, key: str) -> tuple[str, str]:
-    """No queue means the last that was declared; with no key either, its name is the key too."""
+    """No queue means the last that was declared; with no key either, its name is the key too.
+
+    A name of CR and LF alone is none, but does not mean that either.
+    """
     if queue_name:
-        return queue_name, key
+        return _clean(queue_name), key
     name = last_queue(channel)
     return name, key or name
 
@@ -235,7 +244,7 @@ def queue_purge(channel: Channel, reader: Reader) -> None:
 def queue_delete(channel: Channel, reader: Reader) -> None:
     """queue.delete: a queue that is not there is no error."""
     reader.short()
-    name = _clean(reader.text()) or last_queue(channel)
+    name = _clean(reader.text() or last_queue(channel))
     bits = reader.octet()
     reader.finish()
     vhost = channel.vhost
