@@ -126,7 +126,7 @@ class AsyncBackend(Backend):
     """A backend that asks somebody else. Subclasses are plain async code; they may set the three numbers."""
 
     time_limit_ms = TIME_LIMIT_MS  # for one call
-    remember_ms = REMEMBER_MS  # how long an answer of `permits` holds
+    remember_ms = REMEMBER_MS  # how long an answer of `permits` holds here, and then with the connection that asked
 
     _clock: Clock
     _offload: Offload
@@ -185,6 +185,10 @@ class FetchedAuthority(BackendAuthority):
         self._offload: Final = offload
         self._answers: Final[dict[tuple[str, ...], tuple[int, int]]] = {}  # question -> answer, and until when it holds
         self._waiting: Final[dict[tuple[str, ...], list[Callable[[], None]]]] = {}
+
+    def hold_ms(self) -> int:
+        """As long as the backend's answers are remembered here."""
+        return self._backend.remember_ms
 
     def check(self, user: User, question: Question) -> int:
         """The answer, if it is remembered; else PENDING."""

@@ -55,6 +55,10 @@ class AllOf(BackendAuthority):
     def __init__(self, authorities: Sequence[BackendAuthority]) -> None:
         self._authorities: Final = authorities
 
+    def hold_ms(self) -> int:
+        """As long as the one whose answers hold least."""
+        return min([hold_ms for one in self._authorities if (hold_ms := one.hold_ms()) >= 0], default=-1)
+
     def check(self, user: User, question: Question) -> int:
         """REFUSED if one refuses; PENDING as long as one pends."""
         answer = ALLOWED

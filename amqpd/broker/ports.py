@@ -91,6 +91,10 @@ PENDING: Final = -1
 class Authority:
     """Decides what one user may do. The broker asks once and remembers; `access_changed` has it ask again."""
 
+    def hold_ms(self) -> int:
+        """How long a connection may remember what was allowed, or -1: until `access_changed` says otherwise."""
+        return -1
+
     def check(self, user: User, question: Question) -> int:
         """ALLOWED, REFUSED, or PENDING where the answer must be fetched first: then `fetch` is called. Never blocks."""
         raise NotImplementedError

@@ -4,7 +4,8 @@ Checks what RabbitMQ checks, in its order and with its texts. Does not check per
 Everything here is control plane; what a message's way needs of it is `route`.
 
 Each user has a `Member` here, whose `routes` cache where that user's publishes go, by the raw bytes of their arguments:
-a route that is there needs no permission checked. Every change of the topology or of permissions empties them.
+a route that is there needs no permission checked. Every change of the topology or of permissions empties them. Logins
+of one name about which different authorities decide are members of their own.
 
 What is durable is recorded as a command (`commands`) as it changes, so that a restart brings it back.
 """
@@ -39,7 +40,7 @@ from amqpd.wire.tables import Table, lookup
 
 if TYPE_CHECKING:
     from amqpd.broker.node import Broker
-    from amqpd.broker.ports import Owner
+    from amqpd.broker.ports import Authority, Owner, User
 
 log = logging.getLogger("amqpd.vhost")
 
@@ -84,27 +85,28 @@ class VHost:
         self.reply_queues: Final[dict[str, ReplyQueue]] = {}
         self.gone_reply_queue: Final = ReplyQueue(self, PREFIX)  # takes the replies that nobody waits for any more
         self.tracing = False
-        self._members: Final[dict[str, Member]] = {}
+        self._members: Final[dict[tuple[str, Authority], Member]] = {}
         self._cycles_seen: Final[set[tuple[str, str]]] = set()
         for exchange, type_name, internal in _PREDECLARED:
             self._create_exchange(exchange, type_name, True, False, internal, [])
 
     # -- users
 
-    def member(self, user: str) -> Member:
+    def member(self, user: User) -> Member:
         """The user's entry."""
-        found = self._members.get(user)
+        key = (user.name, user.authority)
+        found = self._members.get(key)
         if found is None:
             found = Member()
-            self._members[user] = found
+            self._members[key] = found
         return found
 
-    def leave(self, user: str) -> None:
+    def leave(self, user: User) -> None:
         """A connection of the user has ended."""
         found = self.member(user)
         found.connections -= 1
         if found.connections <= 0:
-            del self._members[user]
+            del self._members[user.name, user.authority]
 
     def connection_count(self) -> int:
         """How many connections are open here."""

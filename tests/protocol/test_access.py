@@ -1,7 +1,9 @@
 """What is asked before each method, in which order and with which words; answers that take time; limits (19, 1.1)."""
 
 import pytest
-from harness import PROTOCOL_HEADER, World, fields_of, m, publish
+from harness import PROTOCOL_HEADER, Everything, World, fields_of, m, publish
+
+from amqpd.broker.ports import ALLOWED, PENDING, REFUSED
 
 Q, X, TOPIC = "queue", "exchange", "topic"
 
@@ -530,3 +532,140 @@ def test_what_is_published_to_a_queue_that_is_not_served_is_refused():
     client.expect("basic.nack", delivery_tag=1)
     client.call("queue.delete", queue="absent")
     assert not client.exists("absent")
+
+
+class Fetching(Everything):
+    """Knows nothing before it was asked, forgets all at `KEPT` answers; what it allows may be remembered for 15 s."""
+
+    KEPT = 200
+
+    def __init__(self):
+        super().__init__()
+        self.answers = {}
+        self.fetched = 0
+
+    def hold_ms(self):
+        return 15_000
+
+    def check(self, user, question):
+        self.asked.append((question.kind, question.name, question.permission, question.routing_key))
+        answer = self.answers.get(self.asked[-1], PENDING)
+        return answer if answer != ALLOWED or self.asked[-1][:3] not in self.refused else REFUSED
+
+    def fetch(self, user, question, answered):
+        self.waiting.append((self.asked[-1], answered))
+
+    def answer_all(self, world):
+        """Answer as long as it is asked."""
+        while self.waiting:
+            key, answered = self.waiting.pop()
+            self.fetched += 1
+            assert self.fetched < 5000, f"asks for ever, at last {key}"
+            if len(self.answers) >= self.KEPT:
+                self.answers.clear()
+            self.answers[key] = ALLOWED
+            answered()
+            world.settle()
+
+    def forget(self):
+        self.answers.clear()
+        self.fetched = 0
+
+
+def fetching_client(world):
+    """A client of a login of its own, as alice."""
+    world.users.authority = authority = Fetching()
+    client = world.connect()
+    client >> PROTOCOL_HEADER
+    client.start_ok("alice")
+    client >> m("connection.tune-ok", channel_max=2047, frame_max=131_072, heartbeat=0)
+    client >> m("connection.open", virtual_host="/")
+    authority.answer_all(world)
+    client >> m("channel.open")
+    assert [event.name for event in client.heard()][-2:] == ["connection.open-ok", "channel.open-ok"]
+    return client, authority
+
+
+def test_a_queue_that_the_server_names_has_one_name_however_often_it_is_asked_for():
+    world, _client = world_with()
+    client, authority = fetching_client(world)
+    names = set()
+    for _ in range(2):
+        client >> m("queue.declare", queue="")
+        client.quiet()
+        authority.answer_all(world)
+        names.add(client.expect("queue.declare-ok").queue)
+    assert len(names) == 2
+    assert names <= set(world.vhost.queues)
+
+
+def test_more_questions_than_are_remembered_come_to_an_end():
+    world, setup = world_with()
+    setup.bind("q", "t", "k7")
+    client, authority = fetching_client(world)
+    authority.forget()
+    copies = [f"k{number}" for number in range(1100)]
+    client >> publish(b"1", exchange="t", routing_key="k", headers={"CC": copies})
+    authority.answer_all(world)
+    assert authority.fetched == 2 + len(copies)
+    assert world.vhost.queues["q"].ready_count() == 1
+
+
+def test_a_route_is_not_lent_to_another_login_of_the_same_name():
+    """A token with another scope, or another backend, decides about another login."""
+    world, _client = world_with()
+    one, authority = fetching_client(world)
+    two, other = fetching_client(world)
+    one >> publish(b"1")
+    authority.answer_all(world)
+    assert world.vhost.queues["q"].ready_count() == 1
+    other.refused = {(X, "amq.default", "write")}
+    two >> publish(b"2")
+    other.answer_all(world)
+    two.channel_closed(403, refusal((X, "amq.default", "write")), "basic.publish")
+    assert world.vhost.queues["q"].ready_count() == 1
+
+
+def test_what_was_allowed_for_a_time_is_asked_again_after_it():
+    world, _client = world_with()
+    client, authority = fetching_client(world)
+    for number in range(3):
+        authority.forget()
+        client >> publish(b"1")
+        client >> publish(b"1")
+        authority.answer_all(world)
+        assert authority.fetched == 1
+        assert world.vhost.queues["q"].ready_count() == 2 + 2 * number
+        world.pass_ms(15_000)
+    authority.refused = {(X, "amq.default", "write")}
+    client >> publish(b"1")
+    client.channel_closed(403, refusal((X, "amq.default", "write")), "basic.publish")
+
+
+def test_what_was_allowed_stays_while_a_method_waits_for_the_rest():
+    """Or a method that asks much of somebody slow would begin anew for ever."""
+    world, _client = world_with()
+    client, authority = fetching_client(world)
+    world.pass_ms(15_000)
+    authority.forget()
+    client >> publish(b"1", exchange="t", routing_key="a", headers={"CC": ["b", "c"]})
+    for left in (3, 2, 1, 0):
+        (key, answered), = authority.waiting
+        authority.waiting.clear()
+        world.pass_ms(10_000)
+        authority.answers = {key: ALLOWED}
+        answered()
+        world.settle()
+        assert len(authority.waiting) == (left > 0)
+    client.quiet()
+
+
+def test_nothing_is_due_after_a_connection_whose_answers_held_for_a_time():
+    world, _client = world_with()
+    before = len(world.broker.timers)
+    client, authority = fetching_client(world)
+    client >> publish(b"1")
+    authority.answer_all(world)
+    assert len(world.broker.timers) > before
+    client.lose()
+    assert len(world.broker.timers) == before
