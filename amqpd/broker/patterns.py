@@ -31,7 +31,7 @@ _MATCHING_ANY: Final = ("", ".*", "^.*")  # searched for, these are found in eve
 # One element of a pattern, as far as the size of the whole depends on it.
 _ELEMENT: Final = re.compile(
     r"""(?P<silent>\(\?(?:\#[^)]*|[a-z^-]*)\))    # a comment or flags: what repeats after it is what stood before it
-      | (?P<escape>\\.)
+      | (?P<escape>\\[pP]\{[^{}]*\}|\\.)
       | (?P<set>\[\^?\]?(?:\\.|\[:\w+:\]|[^]\\])*\])
       | (?P<open>\((?:\?(?:[:=!>]|<[=!]))?)
       | (?P<close>\))
@@ -42,6 +42,7 @@ _ELEMENT: Final = re.compile(
 )
 _EXTENDED: Final = re.compile(r"\(\?\^?[a-z]*x")
 _FOREIGN: Final = re.compile(r"\(\?\^?[a-z]*([A-Z])[a-zA-Z0-9-]*[:)]")  # V1, with which sets have another syntax
+_OTHERWISE: Final = ("\\g", "\\N")  # PCRE's reference and any character, plain letters to `regex`
 
 log = logging.getLogger("amqpd.patterns")
 
@@ -132,6 +133,8 @@ class _Dialect:
         for element in _ELEMENT.finditer(text):
             kind = element.lastgroup
             part = element.group()
+            if part in _OTHERWISE:
+                raise DefinitionError(f"bad escape {part}")
             parts.append("\\{" if kind == "brace" else part)
             if self.steps <= _QUICK:
                 self.steps *= _ways(part, before)

@@ -44,6 +44,7 @@ def basic_consume(channel: Channel, reader: Reader) -> None:
     bits = reader.octet()
     arguments = tables.read_table(reader)
     reader.finish()
+    queue_name = queue_name or last_queue(channel)
     no_ack = bits & 2 != 0
     exclusive = bits & 4 != 0
     nowait = bits & 8 != 0

@@ -21,6 +21,7 @@ from amqpd.errors import (
     REPLY_NAMES,
     ConnectionFault,
     MalformedError,
+    ProtocolError,
     access_refused,
     not_implemented,
     precondition_failed,
@@ -185,7 +186,7 @@ class Publisher:
             self._check_size(size)
         route = self._routes.get(arguments)
         if route is None:
-            route = self._resolve_or_wait(arguments, frame)
+            route = self._resolve_or_wait(arguments, frame, header_size)
             if route is None:
                 return
         flags: int = read_i16_be(frame, 7 + content.FLAGS_OFFSET)
@@ -203,10 +204,10 @@ class Publisher:
         else:
             self._hand_out(self._walk(route, message), message, route.mandatory)
 
-    def _resolve_or_wait(self, arguments: bytes, frame: bytes) -> Route | None:
+    def _resolve_or_wait(self, arguments: bytes, frame: bytes, header_size: int) -> Route | None:
         """The route, or None where the publish has to wait for a permission."""
         try:
-            return self._resolve(arguments)
+            return self._resolve(arguments, frame, header_size)
         except AnswerPending as pending:
             self._wait(pending, arguments, frame)
             return None
@@ -223,7 +224,7 @@ class Publisher:
         frames.write_frame(again, METHOD, self._number, _PUBLISH + arguments)
         self._connection.ask(pending, again.getvalue() + frame)
 
-    def _resolve(self, arguments: bytes) -> Route:
+    def _resolve(self, arguments: bytes, frame: bytes, header_size: int) -> Route:
         """The route of a publish's arguments: exchange, routing key, bits. Raises ProtocolError, AnswerPending."""
         if len(arguments) < _SMALLEST_ARGUMENTS:
             raise faults.cannot_decode(b"\0\0" + arguments, MalformedError())
@@ -241,7 +242,11 @@ class Publisher:
         exchange = self._vhost.exchange(exchange_name)
         if exchange.internal:
             raise access_refused(f"cannot publish to internal {exchange.described()}")
-        check_topic(self._channel, exchange, key, WRITE)
+        try:
+            check_topic(self._channel, exchange, key, WRITE)
+        except ProtocolError:
+            _Properties(self._channel, key, frame, header_size)  # what is wrong with these is said first
+            raise
         route = self._vhost.route_for(exchange, key, bool(bits & 1), arguments[:-1] + bytes([END]))
         if route.keyed:
             if len(self._routes) >= self._broker.limits.route_cache_size:
@@ -254,27 +259,16 @@ class Publisher:
 
     def _inspected(self, route: Route, frame: bytes, header_size: int, size: int) -> None:
         """A message whose properties may ask for something."""
-        try:
-            seen = content.inspect(frame, 7, 7 + header_size)
-            if seen.headers is not None:
-                tables.validate(seen.headers)
-        except MalformedError as error:
-            raise _undecodable(str(error)) from None
-        changes: dict[int, bytes] = {}
-        if seen.reply_to == _PSEUDO_QUEUE:
-            name = self._channel.reply_name()
-            changes[content.REPLY_TO] = bytes([len(name)]) + name
-        expiration_ms = NEVER if seen.expiration is None else parse_expiration(seen.expiration)
-        annotations: Annotations | None = None
-        if seen.headers is not None and b"CC" in seen.headers:
-            annotations = self._copies(route.key, seen.headers, changes)
-            if annotations is not None:
-                for key in annotations.keys:
-                    check_topic(self._channel, route.exchange, key, WRITE)
+        properties = _Properties(self._channel, route.key, frame, header_size)
+        seen = properties.seen
+        annotations = properties.annotations
+        if annotations is not None:
+            for key in annotations.keys:
+                check_topic(self._channel, route.exchange, key, WRITE)
         if seen.user_id is not None:
             self._channel.check_user_id(seen.user_id)
-        if changes or seen.unused_flag:
-            frame = self._edited(frame, header_size, changes)
+        if properties.changes or seen.unused_flag:
+            frame = self._edited(frame, header_size, properties.changes)
         message = Message(
             route.address,
             frame,
@@ -282,7 +276,7 @@ class Publisher:
             size,
             seen.persistent,
             seen.priority,
-            expiration_ms,
+            properties.expiration_ms,
             self._broker.now_ms,
             annotations,
         )
@@ -290,24 +284,6 @@ class Publisher:
             self._hand_out(route.queues, message, route.mandatory)
         else:
             self._hand_out(self._walk(route, message), message, route.mandatory)
-
-    def _copies(self, key: str, raw: bytes, changes: dict[int, bytes]) -> Annotations | None:
-        """The keys that CC and BCC add; BCC itself is not to be seen (RabbitMQ: sender-selected.md)."""
-        headers = tables.decode_table(raw)
-        for name in ("CC", "BCC"):
-            field = tables.lookup(headers, name)
-            if field is not None and field.kind != tables.ARRAY:
-                raise precondition_failed(
-                    f'invalid message: {{unacceptable_type_in_header,"{name}",{field.type_name}}}'
-                )
-        copies = _names_in(headers, "CC")
-        hidden = _names_in(headers, "BCC")
-        if tables.lookup(headers, "BCC") is not None:
-            kept = b"".join([raw[start:stop] for name, start, stop in tables.entries(raw) if name != b"BCC"])
-            changes[content.HEADERS] = len(kept).to_bytes(4, "big") + kept
-        if not copies and not hidden:
-            return None
-        return Annotations([key, *copies, *hidden], hidden, [], None, False)
 
     def _edited(self, frame: bytes, header_size: int, changes: dict[int, bytes]) -> bytes:
         properties = content.split(frame[7 : 7 + header_size])
@@ -355,6 +331,49 @@ class Publisher:
 
 _PUBLISH: Final = methods.BASIC_PUBLISH.to_bytes(4, "big") + b"\0\0"  # the method and its reserved field
 _PSEUDO_QUEUE: Final = as_bytes(PSEUDO_QUEUE)
+
+
+class _Properties:
+    """What the properties of a message ask for; `changes` are those under which it is passed on.
+
+    Raises ProtocolError, in RabbitMQ's order: the reply queue, the expiration, CC and BCC.
+    """
+
+    __slots__ = ("annotations", "changes", "expiration_ms", "seen")
+
+    def __init__(self, channel: Channel, key: str, frame: bytes, header_size: int) -> None:
+        try:
+            seen = content.inspect(frame, 7, 7 + header_size)
+            if seen.headers is not None:
+                tables.validate(seen.headers)
+        except MalformedError as error:
+            raise _undecodable(str(error)) from None
+        self.seen: Final = seen
+        self.changes: Final[dict[int, bytes]] = {}
+        if seen.reply_to == _PSEUDO_QUEUE:
+            name = channel.reply_name()
+            self.changes[content.REPLY_TO] = bytes([len(name)]) + name
+        self.expiration_ms: Final = NEVER if seen.expiration is None else parse_expiration(seen.expiration)
+        raw = seen.headers
+        self.annotations: Final = self._copies(key, raw) if raw is not None and b"CC" in raw else None
+
+    def _copies(self, key: str, raw: bytes) -> Annotations | None:
+        """The keys that CC and BCC add; BCC itself is not to be seen (RabbitMQ: sender-selected.md)."""
+        headers = tables.decode_table(raw)
+        for name in ("CC", "BCC"):
+            field = tables.lookup(headers, name)
+            if field is not None and field.kind != tables.ARRAY:
+                raise precondition_failed(
+                    f'invalid message: {{unacceptable_type_in_header,"{name}",{field.type_name}}}'
+                )
+        copies = _names_in(headers, "CC")
+        hidden = _names_in(headers, "BCC")
+        if tables.lookup(headers, "BCC") is not None:
+            kept = b"".join([raw[start:stop] for name, start, stop in tables.entries(raw) if name != b"BCC"])
+            self.changes[content.HEADERS] = len(kept).to_bytes(4, "big") + kept
+        if not copies and not hidden:
+            return None
+        return Annotations([key, *copies, *hidden], hidden, [], None, False)
 
 
 def _undecodable(reason: str) -> ConnectionFault:

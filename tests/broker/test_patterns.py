@@ -33,6 +33,10 @@ from amqpd.errors import DefinitionError
         ("^a{e}$", "a{e}", True),  # approximate matching to the library, plain characters to PCRE
         ("^a{e}$", "b", False),
         ("^a{,$", "a{,", True),
+        ("^\\p{L}+\\d$", "q2", True),
+        ("^\\p{^L}$", "2", True),
+        ("^\\P{Lu}{2}$", "qq", True),
+        ("^[\\p{L}\\d]+$", "q2", True),
         ("", "anything", True),
         (".*", "", True),
         ("^.*", "a\nb", True),
@@ -55,6 +59,8 @@ def test_what_is_found(pattern: str, name: str, expected: bool) -> None:
         ("(?V1)[[a]]", "unknown flag V"),
         ("(?iV1:[[a]])", "unknown flag V"),
         ("(?P<n", "missing >"),
+        ("(a)\\g{1}", "bad escape \\g"),
+        ("^\\N$", "bad escape \\N"),
     ],
 )
 def test_what_is_no_pattern(pattern: str, wrong: str) -> None:

@@ -146,6 +146,36 @@ def test_an_answer_that_took_time_can_be_no(said, questions):
     client.channel_closed(403, refusal(question), said.name)
 
 
+@pytest.mark.parametrize(
+    ("properties", "text"),
+    [
+        ({"reply_to": "amq.rabbitmq.reply-to"}, "fast reply consumer does not exist"),
+        ({"expiration": "soon"}, "invalid expiration 'soon': no_integer"),
+        ({"headers": {"CC": "a"}}, 'invalid message: {unacceptable_type_in_header,"CC",longstr}'),
+    ],
+)
+def test_what_is_wrong_with_a_message_is_said_before_its_topic_is_refused(properties, text):
+    _world, client = world_with((TOPIC, "t", "write", "a"))
+    client >> publish(b"1", exchange="t", routing_key="a", **properties)
+    client.channel_closed(406, f"PRECONDITION_FAILED - {text}", "basic.publish")
+
+
+def test_whose_message_it_is_is_asked_after_its_topic():
+    question = (TOPIC, "t", "write", "a")
+    _world, client = world_with(question)
+    client >> publish(b"1", exchange="t", routing_key="a", user_id="bob")
+    client.channel_closed(403, refusal(question), "basic.publish")
+
+
+def test_a_reserved_name_is_refused_before_its_alternate_exchange_is_asked_for():
+    world, client = world_with((X, "d", "write"))
+    client >> m("exchange.declare", exchange="amq.new", type="direct", arguments={"alternate-exchange": "d"})
+    client.channel_closed(
+        403, "ACCESS_REFUSED - exchange name 'amq.new' contains reserved prefix 'amq.*'", "exchange.declare"
+    )
+    assert world.users.authority.asked == [(X, "amq.new", "configure")]
+
+
 def test_a_publish_that_waits_is_confirmed_in_its_turn():
     world, client = world_with()
     client.call("confirm.select")

@@ -45,6 +45,11 @@ CHANNEL_ERRORS = {
     "nothing was declared: get": (m("basic.get"), 404, "no previously declared queue"),
     "nothing was declared: purge": (m("queue.purge"), 404, "no previously declared queue"),
     "nothing was declared: delete": (m("queue.delete"), 404, "no previously declared queue"),
+    "a name of line ends alone is not the last one declared": (
+        m("queue.bind", queue="\r\n", exchange="amq.direct"),
+        404,
+        "no queue '' in vhost '/'",
+    ),
     # reserved names
     "queue amq.": (declare("amq.foo"), 403, "queue name 'amq.foo' contains reserved prefix 'amq.*'"),
     "exchange amq.": (exchange("amq.foo"), 403, "exchange name 'amq.foo' contains reserved prefix 'amq.*'"),
@@ -99,6 +104,7 @@ CHANNEL_ERRORS = {
     # exchange types
     "unknown type": (exchange(kind="zip"), 406, "unknown exchange type 'zip'"),
     "no type": (exchange(kind=""), 406, "unknown exchange type ''"),
+    "unknown type of the default exchange": (exchange("", "zip"), 406, "unknown exchange type 'zip'"),
     "unknown type for an exchange that exists": (
         exchange("amq.direct", "zip", durable=True),
         406,
@@ -253,6 +259,7 @@ def test_an_error_of_the_connection(row):
     ("name", "fields"),
     [
         ("queue.delete", {"queue": "nope"}),
+        ("queue.delete", {"queue": "\r\n"}),
         ("exchange.delete", {"exchange": "nope"}),
         ("queue.unbind", {"queue": "q", "exchange": "amq.direct", "routing_key": "none"}),
         ("queue.unbind", {"queue": "nope", "exchange": "amq.direct"}),

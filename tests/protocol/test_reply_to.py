@@ -36,6 +36,14 @@ def test_a_reply_goes_straight_to_the_channel_that_asked():
     assert reply.properties == {"correlation_id": "7"}
 
 
+def test_the_last_queue_declared_may_be_the_pseudo_queue():
+    client = World().client()
+    client.declare(PSEUDO)
+    client.consume("", "replies", no_ack=True)
+    client >> m("basic.consume", queue="", consumer_tag="again", no_ack=True)
+    client.channel_closed(406, "PRECONDITION_FAILED - reply consumer already set", "basic.consume")
+
+
 def test_a_channel_answers_itself():
     client, address = asking()
     client >> publish(b"reply", routing_key=address)
