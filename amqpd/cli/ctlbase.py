@@ -84,7 +84,7 @@ class Node:
 
 def end(code: int, message: str) -> NoReturn:
     """End the program."""
-    click.echo(f"amqpctl: {message}", err=True)
+    click.echo(f"amqpctl: {_harmless(message)}", err=True)
     sys.exit(code)
 
 
@@ -109,8 +109,15 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False) if value else ""
-    return str(value)
+        return _harmless(json.dumps(value, ensure_ascii=False)) if value else ""
+    return _harmless(str(value))
+
+
+def _harmless(text: str) -> str:
+    """What clients call their things must not make lines of its own, nor speak to a terminal: it is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
 
 
 def _print_table(rows: Rows, headers: bool) -> None:
@@ -126,7 +133,7 @@ def _print_table(rows: Rows, headers: bool) -> None:
 
 def _print(result: object, form: Form) -> None:
     if form.json:
-        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(result, indent=2))
     elif isinstance(result, list):
         _print_table(result, form.headers)
     elif isinstance(result, dict):

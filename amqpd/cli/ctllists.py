@@ -27,6 +27,7 @@ LISTS: Final[dict[str, tuple[str, ...]]] = {
     "global-parameters": (),
     "vhost-limits": ("vhost",),
     "user-limits": ("user",),
+    "failed-logins": (),
 }
 
 

@@ -126,7 +126,7 @@ class Operator:
                 raise Refused(f"{what} cannot be chosen by {column}")
         if "vhost" in chosen:
             self._found_vhost(chosen["vhost"])
-        return reports.Rows(listing, reports.Scene(self._hub, self._changes.definitions), chosen)
+        return reports.Rows(listing, reports.Scene(self._hub, self._changes.definitions, self._users.failures), chosen)
 
     # -- the node
 

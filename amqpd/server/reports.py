@@ -20,6 +20,7 @@ from amqpd.wire.primitives import as_text
 from amqpd.wire.tables import Field, Table, lookup
 
 if TYPE_CHECKING:
+    from amqpd.auth.failures import Failures
     from amqpd.broker.consumers import Consumer
     from amqpd.broker.node import Broker
     from amqpd.broker.queues.contract import Queue
@@ -36,9 +37,10 @@ Row = dict[str, object]
 class Scene:
     """Where lists look."""
 
-    def __init__(self, hub: Hub, definitions: Definitions) -> None:
+    def __init__(self, hub: Hub, definitions: Definitions, failures: Failures) -> None:
         self.hub: Final = hub
         self.definitions: Final = definitions
+        self.failures: Final = failures
 
     def connections(self) -> Iterator[Connection]:
         """Those that are open, and those that are shaking hands."""
@@ -320,6 +322,14 @@ def _user_limit(command: c.PutUserLimit) -> Row:
     return {"user": command.user, "name": command.name, "value": command.value}
 
 
+def _failed_logins(scene: Scene) -> Iterator[Row]:
+    """Of the last minute, by where they came from and by whom they claimed to be."""
+    now_ms = scene.hub.broker.now_ms
+    for by, counts in (("address", scene.failures.by_source(now_ms)), ("user", scene.failures.by_user(now_ms))):
+        for name, count in counts.items():
+            yield {"by": by, "name": name, "failures": count}
+
+
 def _as_it_is(row: Row) -> Row:
     return row
 
@@ -341,6 +351,7 @@ LISTS: Final[dict[str, Listing]] = {
     "global-parameters": Listing(_global_parameters, _as_it_is),
     "vhost-limits": Listing(_vhost_limits, _as_it_is, ("vhost",)),
     "user-limits": Listing(_accounts(c.PutUserLimit), _user_limit, ("user",)),
+    "failed-logins": Listing(_failed_logins, _as_it_is),
 }
 
 

@@ -34,6 +34,7 @@ class UserOrders:
         self._changes: Final = changes
         self._rules: Final = rules
         self._authenticator: Final = authenticator
+        self.failures: Final = authenticator.failures
 
     async def add(self, name: str, password: str, tags: Sequence[str]) -> None:
         """A new user. With an empty password nobody can log in by password."""

@@ -96,6 +96,15 @@ def test_a_list_without_the_names_of_its_columns(amqpctl):
     ]
 
 
+def test_a_name_can_not_speak_to_the_terminal(amqpctl):
+    """Clients choose names, operators read them."""
+    amqpctl.done("queue", "declare", "evil\x1b[2J\nname")
+    assert "evil\\x1b[2J\\nname" in amqpctl.done("list", "queues", "name")
+    assert {"name": "evil\x1b[2J\nname"} in amqpctl.rows("list", "queues", "name")
+    assert "\x1b" not in amqpctl.done("list", "queues", "--format", "json")
+    amqpctl.done("queue", "delete", "evil\x1b[2J\nname")
+
+
 def test_a_list_as_json(amqpctl):
     for option in ("--format", "--formatter"):
         names = [row["name"] for row in json.loads(amqpctl.done("list", "exchanges", option, "json"))]

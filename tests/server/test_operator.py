@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import trio
-from harness import m, publish
+from harness import PROTOCOL_HEADER, m, publish
 from operating import operator_of, running
 from peer import Peer, until
 
@@ -43,6 +43,27 @@ async def test_status(broker, operator):
     assert status["memory_bytes"] > 1_000_000
     assert status["alarms"] == {}
     await peer.close()
+
+
+async def fail_to_log_in(broker, name):
+    peer = await Peer.dial(broker)
+    await peer.stream.send_all(PROTOCOL_HEADER)
+    await peer.expect("connection.start")
+    properties = {"capabilities": {"authentication_failure_close": True}}
+    response = f"\0{name}\0wrong"
+    fields = {"client_properties": properties, "mechanism": "PLAIN", "response": response, "locale": "en_US"}
+    await peer.send(m("connection.start-ok", **fields), 0)
+    await peer.expect("connection.close")
+
+
+async def test_failed_logins_are_listed_by_address_and_by_user(broker, operator):
+    for name in ("guest", "guest", "mallory"):
+        await fail_to_log_in(broker, name)
+    assert await operator.ask("list", what="failed-logins") == [
+        {"by": "address", "name": "127.0.0.1", "failures": 3},
+        {"by": "user", "name": "guest", "failures": 2},
+        {"by": "user", "name": "mallory", "failures": 1},
+    ]
 
 
 async def test_lists(broker, operator):
@@ -83,7 +104,7 @@ async def test_lists(broker, operator):
     await peer.stream.aclose()
 
 
-async def define_some_of_everything(operator):
+async def define_some_of_everything(broker, operator):
     await operator.ask("vhost", action="add", name="other")
     await operator.ask("user", action="add", name="u", password="p", tags=["monitoring"])
     for vhost in ("/", "other"):
@@ -97,6 +118,7 @@ async def define_some_of_everything(operator):
         await operator.order("PutPolicy", **policy, operator=True)
     for name in ("max-connections", "max-channels"):
         await operator.order("PutUserLimit", user="u", name=name, value=100)
+    await fail_to_log_in(broker, "mallory")
 
 
 @pytest.mark.parametrize("what", reports.LISTS)
@@ -106,7 +128,7 @@ async def test_every_row_has_the_same_columns(broker, operator, what):
         queue = (await peer.call(m("queue.declare"))).queue
         await peer.call(m("queue.bind", queue=queue, exchange="amq.topic"))
         await peer.call(m("basic.consume", queue=queue))
-    await define_some_of_everything(operator)
+    await define_some_of_everything(broker, operator)
     rows = await operator.ask("list", what=what)
     assert len(rows) >= 2
     (columns,) = {tuple(row) for row in rows}
