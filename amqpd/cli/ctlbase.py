@@ -84,7 +84,8 @@ class Node:
 
 def end(code: int, message: str) -> NoReturn:
     """End the program."""
-    click.echo(f"amqpctl: {_harmless(message)}", err=True)
+    lines = [_harmless(line) for line in message.split("\n")]  # RabbitMQ's texts have several
+    click.echo("amqpctl: " + "\n".join(lines), err=True)
     sys.exit(code)
 
 
