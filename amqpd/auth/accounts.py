@@ -14,20 +14,18 @@ Source: RabbitMQ, access-control.md; rabbit_auth_backend_internal (32 tags, `""`
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Final
 
 from amqpd.auth import passwords
 from amqpd.broker import commands as c
 from amqpd.broker import patterns
+from amqpd.broker.limits import NAME_BYTES_MAX, USER_LIMITS
 from amqpd.errors import DefinitionError
 
 log = logging.getLogger("amqpd.auth")
 
 TAGS_MAX: Final = 32
-NAME_BYTES_MAX: Final = 255
-LIMITS: Final = ("max-connections", "max-channels")
-LIMIT_MAX: Final = 2**31 - 1
 
 
 class Account:
@@ -137,59 +135,29 @@ class Accounts:
                 self._check_there(command.user, command.vhost)
             case c.PutUserLimit() | c.DeleteUserLimit():
                 self._check_there(command.user)
-                if command.name not in LIMITS:
-                    raise DefinitionError(f"users have no limit '{command.name}', only " + " and ".join(LIMITS))
-                if isinstance(command, c.PutUserLimit) and abs(command.value) > LIMIT_MAX:
-                    raise DefinitionError(f"{command.name} of user '{command.user}' is {LIMIT_MAX} at most, -1 is none")
+                if command.name not in USER_LIMITS:
+                    raise DefinitionError(f"users have no limit '{command.name}', only " + " and ".join(USER_LIMITS))
 
     def apply(self, command: c.Command) -> None:
         """Obey a command that `check` let pass, and tell those in `changed`."""
-        self.apply_all((command,))
-
-    def apply_all(self, commands: Iterable[c.Command]) -> None:
-        """Obey commands, in order, and tell those in `changed` once."""
-        users: set[str | None] = set()
-        for command in commands:
-            self._obey(command, users)
-        if users:
-            user = users.pop() if len(users) == 1 else None
-            for changed in self.changed:
-                changed(user)
-
-    def _obey(self, command: c.Command, users: set[str | None]) -> None:
-        """Obey one command, and add to `users` whom it is about."""
         match command:
             case c.PutUser():
                 self._put_user(command)
-                users.add(command.name)
+                self._tell(command.name)
             case c.DeleteUser():
                 self._users.pop(command.name, None)
                 self._forget(0, command.name)
-                users.add(command.name)
+                self._tell(command.name)
             case c.DeleteVHost():
                 self._forget(1, command.name)
-                users.add(None)
+                self._tell(None)
             case c.PutUserLimit():
                 self._users[command.user].limits[command.name] = command.value
             case c.DeleteUserLimit():
                 self._users[command.user].limits.pop(command.name, None)
             case c.PutPermission() | c.DeletePermission() | c.PutTopicPermission() | c.DeleteTopicPermission():
                 self._permit(command)
-                users.add(command.user)
-
-    def _permit(
-        self, command: c.PutPermission | c.DeletePermission | c.PutTopicPermission | c.DeleteTopicPermission
-    ) -> None:
-        match command:
-            case c.PutPermission():
-                self._permissions[command.user, command.vhost] = Permission(command)
-            case c.DeletePermission():
-                self._permissions.pop((command.user, command.vhost), None)
-            case c.PutTopicPermission():
-                topics = self._topics.setdefault((command.user, command.vhost), {})
-                topics[command.exchange] = TopicPermission(command)
-            case c.DeleteTopicPermission():
-                self._delete_topic(command)
+                self._tell(command.user)
 
     def snapshot(self) -> Iterator[c.Command]:
         """The commands that make these tables: users and their limits, permissions, topic permissions, by name."""
@@ -205,12 +173,6 @@ class Accounts:
             for exchange, topic in sorted(topics.items()):
                 texts = {kind: permit.text for kind, permit in topic.permits.items()}
                 yield c.PutTopicPermission(user, vhost, exchange, **texts)
-
-    def copy(self, vhosts: Container[str]) -> Accounts:
-        """The same tables with other vhosts, to try commands on. Nobody is told of changes of the copy."""
-        copied = Accounts(vhosts)
-        copied.apply_all(self.snapshot())
-        return copied
 
     # -- checks
 
@@ -232,9 +194,28 @@ class Accounts:
         for kind, text in (("write", command.write), ("read", command.read)):
             _check_pattern(where, kind, text, expanded(text, command.user, command.vhost))
         self._check_there(command.user, command.vhost)
-        _check_name("the exchange of a topic permission", command.exchange)
+        if command.exchange:  # of the default exchange there can be one, though it is never asked for
+            check_name("the exchange of a topic permission", command.exchange)
 
     # -- actions
+
+    def _tell(self, user: str | None) -> None:
+        for changed in self.changed:
+            changed(user)
+
+    def _permit(
+        self, command: c.PutPermission | c.DeletePermission | c.PutTopicPermission | c.DeleteTopicPermission
+    ) -> None:
+        match command:
+            case c.PutPermission():
+                self._permissions[command.user, command.vhost] = Permission(command)
+            case c.DeletePermission():
+                self._permissions.pop((command.user, command.vhost), None)
+            case c.PutTopicPermission():
+                topics = self._topics.setdefault((command.user, command.vhost), {})
+                topics[command.exchange] = TopicPermission(command)
+            case c.DeleteTopicPermission():
+                self._delete_topic(command)
 
     def _put_user(self, command: c.PutUser) -> None:
         account = self._users.setdefault(command.name, Account(command.name, {}))
@@ -263,7 +244,7 @@ class Accounts:
 
 
 def _check_user(command: c.PutUser) -> None:
-    _check_name("the name of a user", command.name)
+    check_name("the name of a user", command.name)
     user = f"user '{command.name}'"
     wrong = passwords.problem(command.password_hash, command.hashing_algorithm)
     if wrong:
@@ -271,12 +252,13 @@ def _check_user(command: c.PutUser) -> None:
     if len(command.tags) > TAGS_MAX:
         raise DefinitionError(f"{user}: {len(command.tags)} tags are too many, {TAGS_MAX} the most")
     for tag in command.tags:
-        _check_name(f"a tag of {user}", tag)
+        check_name(f"a tag of {user}", tag)
         if tag != tag.strip() or "," in tag:
             raise DefinitionError(f"{user}: the tag '{tag}' has a comma, or space around it")
 
 
-def _check_name(what: str, name: str) -> None:
+def check_name(what: str, name: str) -> None:
+    """Refuse what is too long for a name, empty, or no Unicode text. Raises DefinitionError."""
     size = len(_encoded(what, name))
     if not 0 < size <= NAME_BYTES_MAX:
         raise DefinitionError(f"{what} has 1 to {NAME_BYTES_MAX} bytes, not {size}")

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from amqpd.broker import erlang
+from amqpd.broker.limits import NAME_BYTES_MAX
 from amqpd.errors import precondition_failed
 from amqpd.wire import tables
 from amqpd.wire.tables import Field, Table, lookup
 
 MAX_EXPIRY_MS: Final = 315_360_000_000  # ten years
 MAX_PRIORITY: Final = 255
-MAX_KEY: Final = 255  # bytes of a routing key, which is a short string
 OVERFLOW_MODES: Final = ("drop-head", "reject-publish", "reject-publish-dlx")
 LEADER_LOCATORS: Final = ("client-local", "balanced", "random", "least-leaders", "min-masters")
 QUEUE_TYPES: Final = ("classic", "quorum", "stream")
@@ -101,8 +101,8 @@ def _dead_letter_routing_key(field: Field, table: Table) -> str:
     wrong = _string(field, table)
     if wrong:
         return wrong
-    if len(field.raw()) > MAX_KEY:
-        return erlang.string(f"longer than {MAX_KEY} bytes")
+    if len(field.raw()) > NAME_BYTES_MAX:
+        return erlang.string(f"longer than {NAME_BYTES_MAX} bytes")
     return "routing_key_but_no_dlx_defined" if lookup(table, DEAD_LETTER_EXCHANGE) is None else ""
 
 

@@ -1,4 +1,4 @@
-"""The limits and choices of a node that its cores obey, as plain numbers. `app` fills them from the settings table.
+"""The limits and choices of a node that its cores obey, as plain numbers, which `reloading.fill` takes from settings.
 
 Defaults are RabbitMQ 4.x's, except where amqpd accepts more (`docs/compatibility.md`).
 """
@@ -6,6 +6,7 @@ Defaults are RabbitMQ 4.x's, except where amqpd accepts more (`docs/compatibilit
 from __future__ import annotations
 
 HARD_MESSAGE_LIMIT = 536_870_912  # bytes; RabbitMQ's own ceiling for a content
+NAME_BYTES_MAX = 255  # of names and routing keys, which are short strings
 # What a vhost and a user can be limited in, besides (RabbitMQ: vhosts.md, user-limits.md).
 MAX_CONNECTIONS = "max-connections"
 MAX_QUEUES = "max-queues"

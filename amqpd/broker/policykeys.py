@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from amqpd.broker import erlang, patterns
-from amqpd.broker.arguments import MAX_KEY, OVERFLOW_MODES
+from amqpd.broker.arguments import OVERFLOW_MODES
+from amqpd.broker.limits import NAME_BYTES_MAX
 
 Definition = dict[str, object]
 Check = Callable[[object], bool]
@@ -49,7 +50,7 @@ def _routing_key(value: object) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        return len(value.encode()) <= MAX_KEY
+        return len(value.encode()) <= NAME_BYTES_MAX
     except UnicodeEncodeError:
         return False
 

@@ -14,12 +14,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from amqpd.auth.accounts import Accounts
+from amqpd.auth.accounts import Accounts, check_name
 from amqpd.broker import commands as c
 from amqpd.broker import policies, snapshot
 from amqpd.broker.arguments import QUEUE_TYPE, QUEUE_TYPES
 from amqpd.broker.events import EVENT_EXCHANGE, LOG_EXCHANGE
-from amqpd.broker.limits import VHOST_LIMITS
+from amqpd.broker.limits import NAME_BYTES_MAX, VHOST_LIMITS
 from amqpd.broker.node import Broker
 from amqpd.broker.ports import Catalogue
 from amqpd.broker.routing import Destination, Exchange
@@ -30,7 +30,6 @@ from amqpd.wire.tables import LONGSTR, lookup
 
 log = logging.getLogger("amqpd.definitions")
 
-NAME_MAX: Final = 255  # bytes
 SYSTEM_EXCHANGES: Final = (EVENT_EXCHANGE, LOG_EXCHANGE)
 
 
@@ -152,7 +151,7 @@ class Definitions:
         return vhost
 
     def _put_vhost(self, command: c.PutVHost) -> None:
-        _check_name("vhost", command.name)
+        check_name("the name of a vhost", command.name)
         if command.default_queue_type not in ("", *QUEUE_TYPES):
             raise DefinitionError(
                 f"unsupported default queue type '{command.default_queue_type}' for vhost '{command.name}'; there are "
@@ -178,7 +177,7 @@ class Definitions:
 
     def _put_exchange(self, command: c.PutExchange) -> str:
         vhost = self._vhost(command.vhost)
-        _check_name("exchange", command.name)
+        check_name("the name of an exchange", command.name)
         existing = vhost.exchanges.get(command.name)
         if existing is not None and snapshot.is_predeclared_name(command.name):
             return ""
@@ -199,7 +198,7 @@ class Definitions:
 
     def _put_queue(self, command: c.PutQueue) -> str:
         vhost = self._vhost(command.vhost)
-        _check_name("queue", command.name)
+        check_name("the name of a queue", command.name)
         _check_queue_type(command)
         existing = vhost.queues.get(command.name)
         if existing is not None:
@@ -228,8 +227,8 @@ class Definitions:
 
     def _put_binding(self, command: c.PutBinding) -> None:
         vhost = self._vhost(command.vhost)
-        if len(command.routing_key.encode("utf-8", "replace")) > NAME_MAX:
-            raise DefinitionError(f"a routing key has at most {NAME_MAX} bytes")
+        if len(command.routing_key.encode("utf-8", "replace")) > NAME_BYTES_MAX:
+            raise DefinitionError(f"a routing key has at most {NAME_BYTES_MAX} bytes")
         source = self._source(vhost, command.source)
         destination = self._destination(vhost, command.destination_type, command.destination)
         vhost.bind(source, destination, command.routing_key, command.arguments, self.broker.operator)
@@ -249,7 +248,7 @@ class Definitions:
 
     def _put_policy(self, command: c.PutPolicy) -> None:
         vhost = self._vhost(command.vhost)
-        _check_name("policy", command.name)
+        check_name("the name of a policy", command.name)
         policies.check(command)
         vhost.policies.put(command)
         self._done(command)
@@ -263,8 +262,8 @@ class Definitions:
 
     def _put_parameter(self, command: c.PutParameter) -> None:
         vhost = self._vhost(command.vhost)
-        _check_name("parameter", command.name)
-        _check_name("component", command.component)
+        check_name("the name of a parameter", command.name)
+        check_name("the name of a component", command.component)
         vhost.parameters[(command.component, command.name)] = command.value
         self._done(command)
 
@@ -278,7 +277,7 @@ class Definitions:
         self._done(command)
 
     def _put_global_parameter(self, command: c.PutGlobalParameter) -> None:
-        _check_name("global parameter", command.name)
+        check_name("the name of a global parameter", command.name)
         self.broker.global_parameters[command.name] = command.value
         self._done(command)
 
@@ -319,8 +318,3 @@ def _kept(existing: Destination | None, error: ProtocolError) -> str:
 
 def _reason(error: ProtocolError) -> str:
     return error.text.partition(" - ")[2]
-
-
-def _check_name(kind: str, name: str) -> None:
-    if not name or len(name.encode("utf-8", "replace")) > NAME_MAX:
-        raise DefinitionError(f"the name of a {kind} has 1 to {NAME_MAX} bytes")

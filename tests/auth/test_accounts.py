@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amqpd.auth.accounts import LIMITS, TAGS_MAX, Accounts
+from amqpd.auth.accounts import TAGS_MAX, Accounts
 from amqpd.auth.internal import InternalAuthority
 from amqpd.auth.passwords import SHA256, nobodys
 from amqpd.broker import commands as c
+from amqpd.broker.limits import USER_LIMITS
 from amqpd.broker.ports import ALLOWED, REFUSED, Question, User
 from amqpd.errors import DefinitionError
 
@@ -142,7 +143,7 @@ def test_a_pattern_that_cannot_be_compiled_allows_nothing(accounts, caplog):
         (c.DeletePermission("bob", "nowhere"), "there is no vhost 'nowhere'"),
         (c.PutTopicPermission("carol", "/", "t", "", ""), "there is no user 'carol'"),
         (c.PutTopicPermission("bob", "nowhere", "t", "", ""), "there is no vhost 'nowhere'"),
-        (c.PutTopicPermission("bob", "/", "", "", ""), "the exchange of a topic permission has 1 to 255 bytes"),
+        (c.PutTopicPermission("bob", "/", "ä" * 128, "", ""), "the exchange of a topic permission has 1 to 255 bytes"),
         (
             c.PutTopicPermission("bob", "/", "t", "", "[z-a]"),
             "topic permissions of user 'bob' for exchange 't' in vhost '/': the pattern '[z-a]' for read is not valid",
@@ -155,7 +156,6 @@ def test_a_pattern_that_cannot_be_compiled_allows_nothing(accounts, caplog):
         (c.DeleteTopicPermission("bob", "nowhere", None), "there is no vhost 'nowhere'"),
         (c.PutUserLimit("carol", "max-channels", 1), "there is no user 'carol'"),
         (c.PutUserLimit("bob", "max-queues", 1), "no limit 'max-queues', only max-connections and max-channels"),
-        (c.PutUserLimit("bob", "max-channels", 2**31), "max-channels of user 'bob' is 2147483647 at most, -1 is none"),
         (c.PutUser("a\ud800", HASH, SHA256), "the name of a user has a character that UTF-8 has not, at 1"),
         (c.PutPermission("bob", "/", "\ud800", "", ""), "the pattern for configure has a character that UTF-8 has not"),
         (c.DeleteUserLimit("bob", "max-queues"), "no limit 'max-queues', only max-connections and max-channels"),
@@ -174,7 +174,7 @@ def test_what_cannot_be_is_refused_and_said(accounts, command, text):
 def test_the_most_there_can_be_is_not_refused(accounts):
     accounts.check(c.PutUser("ä" * 127 + "b", HASH, SHA256, tuple(map(str, range(TAGS_MAX)))))
     accounts.check(c.PutPermission("bob", "/", "a" * 1024, "", ""))
-    for limit in LIMITS:
+    for limit in USER_LIMITS:
         accounts.check(c.PutUserLimit("bob", limit, -1))
 
 
@@ -248,11 +248,10 @@ def test_who_it_is_about_is_told(accounts):
     accounts.changed.append(told.append)
     accounts.apply(c.PutPermission("bob", "/", *ALL))
     accounts.apply(c.DeleteVHost("other"))
-    accounts.apply_all([c.DeletePermission("bob", "/"), c.DeleteTopicPermission("bob", "/", None)])
-    accounts.apply_all([c.DeletePermission("bob", "/"), c.DeleteUser("alice")])
-    accounts.apply_all([])
+    accounts.apply(c.DeleteTopicPermission("bob", "/", None))
+    accounts.apply(c.DeleteUser("alice"))
     accounts.apply(c.PutUserLimit("bob", "max-channels", 1))
-    assert told == ["bob", None, "bob", None]
+    assert told == ["bob", None, "bob", "alice"]
 
 
 def test_a_snapshot_is_in_order_and_makes_the_same_tables(accounts):
@@ -272,18 +271,6 @@ def test_a_snapshot_is_in_order_and_makes_the_same_tables(accounts):
         again.check(command)
         again.apply(command)
     assert list(again.snapshot()) == snapshot
-
-
-def test_a_copy_is_another_one(accounts):
-    told = []
-    accounts.changed.append(told.append)
-    copied = accounts.copy({"/", "other", "new"})
-    copied.check(c.PutPermission("bob", "new", *ALL))
-    copied.apply(c.DeleteUser("bob"))
-    assert accounts.find("bob") is not None
-    assert told == []
-    with pytest.raises(DefinitionError):
-        accounts.check(c.PutPermission("bob", "new", *ALL))
 
 
 # -- against a naive model
@@ -370,3 +357,11 @@ def test_any_tables_answer_as_a_walk_over_all_rows_does(commands, questions):
         answer = authority.check(User(name, frozenset(), authority), question)
         assert (answer == ALLOWED) == model.allows(name, question), (name, vars(question))
     assert set(accounts.snapshot()) == set(model.rows)
+
+
+def test_a_topic_permission_may_be_for_the_default_exchange(accounts):
+    """RabbitMQ keeps such a row, and so it stands in its definitions; it is never asked for."""
+    command = c.PutTopicPermission("bob", "/", "", "^a", "^b")
+    accounts.check(command)
+    accounts.apply(command)
+    assert command in list(accounts.snapshot())

@@ -12,6 +12,7 @@ from typing import Final
 
 from amqpd.broker.arguments import QUEUE_TYPES
 from amqpd.broker.commands import PutPermission, PutTopicPermission, PutUser, PutUserLimit, PutVHost, PutVHostLimit
+from amqpd.broker.limits import USER_LIMITS, VHOST_LIMITS
 from amqpd.metadata.document.checks import Item
 from amqpd.metadata.document.gathering import Gathering
 
@@ -19,8 +20,6 @@ ARGON2: Final = "argon2"
 SHA256: Final = "rabbit_password_hashing_sha256"
 SHA512: Final = "rabbit_password_hashing_sha512"
 MD5: Final = "rabbit_password_hashing_md5"
-VHOST_LIMITS: Final = ("max-connections", "max-queues")
-USER_LIMITS: Final = ("max-connections", "max-channels")
 PROTECTED: Final = "protected_from_deletion"
 METADATA: Final = frozenset({"description", "tags", "default_queue_type", PROTECTED})
 

@@ -18,8 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from amqpd.broker.limits import NAME_BYTES_MAX
+
 PROBLEMS_MAX: Final = 1000  # of each kind that are listed; the others are counted
-NAME_BYTES_MAX: Final = 255  # of names and routing keys, which are short strings
 DEPTH_MAX: Final = 64  # of lists and objects, from the top of the document
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**64 - 1

@@ -27,6 +27,7 @@ from amqpd.broker.commands import (
     PutVHost,
     PutVHostLimit,
 )
+from amqpd.broker.limits import VHOST_LIMITS
 from amqpd.metadata.document.checks import Findings, Item, Problem, Trail, path_of, shown
 from amqpd.metadata.document.values import normal, table_of
 from amqpd.wire.tables import Table, encode_table
@@ -170,7 +171,7 @@ class Gathering:
 
     def has_limits(self, vhost: str) -> bool:
         """Whether limits of that vhost were put."""
-        return any((PutVHostLimit, vhost, name) in self._seen for name in ("max-connections", "max-queues"))
+        return any((PutVHostLimit, vhost, name) in self._seen for name in VHOST_LIMITS)
 
     # -- what objects refer to
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from amqpd.broker.commands import PutGlobalParameter, PutParameter, PutPolicy, PutVHostLimit
-from amqpd.metadata.document.access import VHOST_LIMITS
+from amqpd.broker.limits import VHOST_LIMITS
 from amqpd.metadata.document.checks import Item
 from amqpd.metadata.document.gathering import Gathering
 

@@ -21,7 +21,8 @@ from typing import Final
 
 from amqpd.broker.arguments import QUEUE_TYPE
 from amqpd.broker.commands import Command, PutBinding, PutExchange, PutQueue
-from amqpd.metadata.document.checks import NAME_BYTES_MAX, Findings, Trail
+from amqpd.broker.limits import NAME_BYTES_MAX
+from amqpd.metadata.document.checks import Findings, Trail
 from amqpd.wire.primitives import as_bytes, as_text
 from amqpd.wire.tables import (
     ARRAY,
