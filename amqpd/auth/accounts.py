@@ -35,7 +35,7 @@ class Account:
         self.name: Final = name
         self.limits: Final = limits
         self.password_hash = ""
-        self.algorithm = passwords.SHA256
+        self.algorithm = c.SHA256
         self.tags: tuple[str, ...] = ()
         self.proof = b""
 

@@ -33,6 +33,7 @@ from amqpd.auth.backends import (
     Verdict,
     failure,
 )
+from amqpd.broker.commands import ARGON2
 from amqpd.broker.ports import ALLOWED, REFUSED, Peer, Question, User
 
 LOGINS_MAX: Final = 20_000
@@ -78,7 +79,7 @@ class InternalBackend(Backend):
         self._nobody: Final = Account("", {})
         self._checking: Final[dict[bytes, list[Callable[[bool | Exception], None]]]] = {}  # by proof
         self._waiting = 0
-        self.configure(passwords.ARGON2)
+        self.configure(ARGON2)
 
     def configure(self, algorithm: str) -> None:
         """New passwords are hashed by `algorithm`: an unknown user then costs as much as one of those."""

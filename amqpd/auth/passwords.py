@@ -23,11 +23,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-ARGON2: Final = "argon2"
-SHA256: Final = "rabbit_password_hashing_sha256"
-SHA512: Final = "rabbit_password_hashing_sha512"
-MD5: Final = "rabbit_password_hashing_md5"
-ALGORITHMS: Final = (ARGON2, SHA256, SHA512, MD5)
+from amqpd.broker.commands import ARGON2, HASHING_ALGORITHMS, MD5, SHA256, SHA512
+
 BY_SETTING: Final = {"argon2": ARGON2, "sha256": SHA256, "sha512": SHA512}  # what `password_hashing` may be
 
 TIME_COST: Final = 3
@@ -97,8 +94,8 @@ def nobodys(algorithm: str) -> str:
 
 def problem(hashed: str, algorithm: str) -> str:
     """What is wrong with a hash from elsewhere, or "". Never shows the hash. An empty hash is right: no login by it."""
-    if algorithm not in ALGORITHMS:
-        return f"the hashing algorithm '{algorithm}' is unknown: it can be " + ", ".join(ALGORITHMS)
+    if algorithm not in HASHING_ALGORITHMS:
+        return f"the hashing algorithm '{algorithm}' is unknown: it can be " + ", ".join(HASHING_ALGORITHMS)
     if not hashed:
         return ""
     return _problem_argon2(hashed) if algorithm == ARGON2 else _problem_salted(hashed, algorithm)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from amqpd.auth import passwords
-from amqpd.broker.commands import PutUser
+from amqpd.broker.commands import ARGON2, PutUser
 from amqpd.broker.patterns import Pattern
 from amqpd.config import Settings
 from amqpd.errors import ConfigError, DefinitionError
@@ -22,7 +22,7 @@ class PasswordRules:
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random: Final = random
-        self._algorithm = passwords.ARGON2
+        self._algorithm = ARGON2
         self._length_min = 0
         self._pattern: Pattern | None = None
 

@@ -14,8 +14,16 @@ Sources: RabbitMQ, definitions.md, parameters.md, policies.md, vhosts.md, access
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from amqpd.wire.tables import Table
+
+# What `hashing_algorithm` can be: amqpd's own, and RabbitMQ's (its passwords.md).
+ARGON2: Final = "argon2"
+SHA256: Final = "rabbit_password_hashing_sha256"
+SHA512: Final = "rabbit_password_hashing_sha512"
+MD5: Final = "rabbit_password_hashing_md5"
+HASHING_ALGORITHMS: Final = (ARGON2, SHA256, SHA512, MD5)
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class DeleteVHost(Command):
 
 @dataclass(frozen=True)
 class PutUser(Command):
-    """`password_hash` in the form of `hashing_algorithm`, which is one of auth.passwords; "" allows no password."""
+    """`password_hash` in the form of `hashing_algorithm`, one of HASHING_ALGORITHMS; "" allows no password."""
 
     name: str
     password_hash: str

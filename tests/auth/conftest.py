@@ -129,7 +129,7 @@ class World:
         self.given.update({name.replace("__", "."): value for name, value in given.items()})
         self.authenticator.configure(Settings(self.given))
 
-    def put_user(self, name, password, tags=(), algorithm=passwords.SHA256):
+    def put_user(self, name, password, tags=(), algorithm=c.SHA256):
         hashed = passwords.hash_password(password.encode(), algorithm, os.urandom) if password else ""
         self.accounts.apply(c.PutUser(name, hashed, algorithm, tuple(tags)))
 

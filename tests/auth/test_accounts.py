@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from amqpd.auth.accounts import TAGS_MAX, Accounts
 from amqpd.auth.internal import InternalAuthority
-from amqpd.auth.passwords import SHA256, nobodys
+from amqpd.auth.passwords import nobodys
 from amqpd.broker import commands as c
+from amqpd.broker.commands import SHA256
 from amqpd.broker.limits import USER_LIMITS
 from amqpd.broker.ports import ALLOWED, REFUSED, Question, User
 from amqpd.errors import DefinitionError

@@ -5,8 +5,8 @@ from harness import encode_table
 
 from amqpd.auth import authenticator as module
 from amqpd.auth.backends import Backend, BackendAuthority, Identity
-from amqpd.auth.passwords import ARGON2
 from amqpd.broker import commands as c
+from amqpd.broker.commands import ARGON2
 from amqpd.broker.ports import ALLOWED, Authority, Certificate, LoginRefused, Peer, Question, User
 from amqpd.errors import ConfigError, HandshakeFailure
 

@@ -4,8 +4,8 @@ import pytest
 
 from amqpd.auth import internal, passwords
 from amqpd.auth.backends import Credentials, Identity, Refused
-from amqpd.auth.passwords import ARGON2, SHA256, SHA512
 from amqpd.broker import commands as c
+from amqpd.broker.commands import ARGON2, SHA256, SHA512
 from amqpd.broker.ports import Peer
 
 PEER = Peer("127.0.0.1", True)

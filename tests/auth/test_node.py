@@ -58,7 +58,7 @@ def hashing(monkeypatch):
 
 def put(broker, name, password):
     with broker.node.driver.round():
-        command = c.PutUser(name, hashlib.sha256(password.encode()).hexdigest(), passwords.ARGON2)
+        command = c.PutUser(name, hashlib.sha256(password.encode()).hexdigest(), c.ARGON2)
         broker.node.definitions.apply(command)
 
 
@@ -124,7 +124,7 @@ async def test_failed_logins_are_answered_later():
         assert broker.node.authenticator.failures.by_source(broker.node.broker.now_ms) == {}
 
 
-@pytest.mark.parametrize("algorithm", [passwords.SHA256, passwords.SHA512, passwords.MD5])
+@pytest.mark.parametrize("algorithm", [c.SHA256, c.SHA512, c.MD5])
 async def test_users_from_rabbitmq_log_in_with_the_hashes_they_have(algorithm):
     async with open_broker() as broker:
         hashed = passwords.hash_password(b"secret", algorithm, bytes)

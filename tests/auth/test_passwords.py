@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amqpd.auth import passwords
-from amqpd.auth.passwords import ALGORITHMS, ARGON2, MD5, SHA256, SHA512
+from amqpd.broker.commands import ARGON2, HASHING_ALGORITHMS, MD5, SHA256, SHA512
 
 QUICK = [SHA256, SHA512, MD5]
 ENCODED = passwords.nobodys(ARGON2)
@@ -23,7 +23,7 @@ def cheap(monkeypatch):
     monkeypatch.setattr(passwords, "MEMORY_KIB", 8)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", HASHING_ALGORITHMS)
 def test_a_password_has_its_hash_and_others_have_not(algorithm, cheap):
     hashed = passwords.hash_password("pässword".encode(), algorithm, os.urandom)
     assert passwords.problem(hashed, algorithm) == ""
@@ -32,7 +32,7 @@ def test_a_password_has_its_hash_and_others_have_not(algorithm, cheap):
         assert not passwords.verify_password(other, hashed, algorithm)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", HASHING_ALGORITHMS)
 def test_two_hashes_of_one_password_differ(algorithm, cheap):
     first, second = (passwords.hash_password(b"same", algorithm, os.urandom) for _ in range(2))
     assert first != second
@@ -68,7 +68,7 @@ def test_a_hash_of_another_algorithm_does_not_verify():
     assert not passwords.verify_password(b"x", hashed, "rabbit_password_hashing_rot13")
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", HASHING_ALGORITHMS)
 def test_nobodys_hash_is_one_that_no_password_has(algorithm, cheap):
     hashed = passwords.nobodys(algorithm)
     assert passwords.problem(hashed, algorithm) == ""
@@ -78,7 +78,7 @@ def test_nobodys_hash_is_one_that_no_password_has(algorithm, cheap):
     assert not passwords.verify_password(b"", hashed, algorithm)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", HASHING_ALGORITHMS)
 def test_an_empty_hash_is_right_and_verifies_nothing(algorithm):
     assert passwords.problem("", algorithm) == ""
     assert not passwords.verify_password(b"", "", algorithm)

@@ -57,7 +57,7 @@ def test_a_bad_pattern_is_refused_and_the_old_rule_stays():
 
 @pytest.mark.parametrize(
     ("setting", "algorithm"),
-    [("argon2", passwords.ARGON2), ("sha256", passwords.SHA256), ("sha512", passwords.SHA512)],
+    [("argon2", c.ARGON2), ("sha256", c.SHA256), ("sha512", c.SHA512)],
 )
 def test_the_command_has_a_hash_as_it_is_set(setting, algorithm):
     command = rules(password_hashing=setting).put_user("alice", "pässword", ["monitoring"])
@@ -67,7 +67,7 @@ def test_the_command_has_a_hash_as_it_is_set(setting, algorithm):
 
 
 def test_a_blank_password_is_no_password():
-    assert rules().put_user("alice", "") == c.PutUser("alice", "", passwords.SHA256)
+    assert rules().put_user("alice", "") == c.PutUser("alice", "", c.SHA256)
 
 
 def test_the_rule_is_asked_before_anything_is_hashed():

@@ -11,15 +11,22 @@ import base64
 from typing import Final
 
 from amqpd.broker.arguments import QUEUE_TYPES
-from amqpd.broker.commands import PutPermission, PutTopicPermission, PutUser, PutUserLimit, PutVHost, PutVHostLimit
+from amqpd.broker.commands import (
+    ARGON2,
+    MD5,
+    SHA256,
+    SHA512,
+    PutPermission,
+    PutTopicPermission,
+    PutUser,
+    PutUserLimit,
+    PutVHost,
+    PutVHostLimit,
+)
 from amqpd.broker.limits import USER_LIMITS, VHOST_LIMITS
 from amqpd.metadata.document.checks import Item
 from amqpd.metadata.document.gathering import Gathering
 
-ARGON2: Final = "argon2"
-SHA256: Final = "rabbit_password_hashing_sha256"
-SHA512: Final = "rabbit_password_hashing_sha512"
-MD5: Final = "rabbit_password_hashing_md5"
 PROTECTED: Final = "protected_from_deletion"
 METADATA: Final = frozenset({"description", "tags", "default_queue_type", PROTECTED})
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from amqpd.broker.commands import (
+    ARGON2,
     Command,
     PutBinding,
     PutExchange,
@@ -29,7 +30,6 @@ from amqpd.broker.commands import (
     PutVHostLimit,
 )
 from amqpd.errors import DefinitionError
-from amqpd.metadata.document.access import ARGON2
 from amqpd.metadata.document.policies import (
     INTERNAL_COMPONENTS,
     INTERNAL_PREFIX,
