@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import trio
 from harness import World, m
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from operating import running
 
 from amqpd.app import Node
 from amqpd.auth.accounts import Accounts
@@ -227,6 +229,14 @@ async def test_the_first_user_is_made_once(tmp_path):
     options = {"default_user": "me", "default_pass": "secret", "default_vhost": "mine"}
     await run(tmp_path, login, **options)
     await run(tmp_path, login, **{**options, "default_pass": "another"})
+
+
+async def test_a_first_start_that_fails_leaves_the_first_user_to_the_next(tmp_path):
+    refused = pytest.RaisesGroup(pytest.RaisesExc(ConfigError), flatten_subgroups=True)
+    with socket.create_server(("127.0.0.1", 0)) as taken, refused:
+        async with running(tmp_path, listeners=[f"127.0.0.1:{taken.getsockname()[1]}"]):
+            pass
+    await run(tmp_path, lambda connect, _node: connect().close())
 
 
 async def test_a_password_that_was_made_up_is_shown_once(tmp_path, caplog):

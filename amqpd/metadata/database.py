@@ -39,14 +39,13 @@ _PRAGMAS: Final = (
 
 
 class Database:
-    """The open database. Raises ConfigError. `fresh` where it was made just now."""
+    """The open database. Raises ConfigError."""
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path
         self._hold: Final = Hold(path)
         try:
-            self.fresh: Final = not os.path.lexists(path)
-            if self.fresh:
+            if not os.path.lexists(path):
                 _create(path)
             self._connection: Final = _open(path)
             self._place: Final = _place(path)

@@ -44,8 +44,8 @@ class Store:
 
     @property
     def fresh(self) -> bool:
-        """True where there was no database before."""
-        return self._database.fresh
+        """True as long as nothing was ever stored: also after a first start that failed."""
+        return self._sequence == 0
 
     @property
     def sequence(self) -> int:

@@ -53,11 +53,14 @@ def reopened(store: Store) -> Store:
 # -- a database
 
 
-def test_a_new_database_is_empty_and_fresh_once(path):
-    with closing(Store(path)) as first:
-        assert (first.fresh, first.sequence, first.load()) == (True, 0, [])
-    with closing(Store(path)) as again:
-        assert (again.fresh, again.sequence, again.load()) == (False, 0, [])
+def test_a_new_database_is_empty_and_fresh_until_something_is_stored(path):
+    for _ in range(2):
+        with closing(Store(path)) as store:
+            assert (store.fresh, store.sequence, store.load()) == (True, 0, [])
+    with closing(Store(path)) as store:
+        store.apply([c.PutVHost("/"), c.DeleteVHost("/")], 2)
+    with closing(Store(path)) as store:
+        assert (store.fresh, store.sequence, store.load()) == (False, 2, [])
 
 
 def test_only_the_owner_can_read_it_even_while_it_is_written(store, path, tmp_path):
