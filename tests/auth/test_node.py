@@ -5,38 +5,12 @@ import threading
 
 import pytest
 import trio
-from harness import PROTOCOL_HEADER, m
-from peer import Peer, until
+from harness import m
+from peer import Peer, admitted, log_in, refused, until
 
 from amqpd.auth import passwords
 from amqpd.broker import commands as c
 from amqpd.testing import open_broker
-
-
-async def log_in(broker, user, password):
-    """A client that has said who it is, and waits for the answer."""
-    peer = await Peer.dial(broker)
-    await peer.stream.send_all(PROTOCOL_HEADER)
-    await peer.expect("connection.start")
-    capabilities = {"capabilities": {"authentication_failure_close": True}}
-    response = f"\0{user}\0{password}".encode()
-    start_ok = m("connection.start-ok", client_properties=capabilities, mechanism="PLAIN", response=response, locale="")
-    await peer.send(start_ok, 0)
-    return peer
-
-
-async def refused(peer):
-    """The client is told that it is not let in, and takes it well."""
-    assert (await peer.expect("connection.close")).reply_code == 403
-    await peer.send(m("connection.close-ok"), 0)
-    assert await peer.ended() == []
-    await peer.stream.aclose()
-
-
-async def admitted(peer):
-    """The client is let in, and has seen enough."""
-    await peer.expect("connection.tune")
-    await peer.stream.aclose()
 
 
 @pytest.fixture
