@@ -6,8 +6,8 @@ back at once cost one hash for each user, and a new password is proven anew. Log
 arrive while these are checked wait for the same answer.
 
 Invariants: an unknown user costs what a wrong password costs where passwords are hashed as new ones are. An answer
-counts only if the account still has the hash that was checked. At most LOGINS_MAX logins wait; how many hashes do is
-the limit of the `Offload`.
+counts only if the account still has the hash that was checked. At most LOGINS_MAX logins wait; how many hashes do, and
+in which order, is the matter of `turns`.
 
 Source: RabbitMQ, rabbit_auth_backend_internal.
 """
@@ -18,6 +18,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from functools import partial
+from queue import Full
 from typing import Final
 
 from amqpd.auth import passwords
@@ -33,6 +34,8 @@ from amqpd.auth.backends import (
     Verdict,
     failure,
 )
+from amqpd.auth.failures import source_of
+from amqpd.auth.turns import Turns
 from amqpd.broker.commands import ARGON2
 from amqpd.broker.ports import ALLOWED, REFUSED, Peer, Question, User
 
@@ -70,7 +73,7 @@ class InternalAuthority(BackendAuthority):
 class InternalBackend(Backend):
     """Users of this node. `random` returns that many random bytes."""
 
-    _offload: Offload
+    _turns: Turns
 
     def __init__(self, accounts: Accounts, random: Callable[[int], bytes]) -> None:
         self._accounts: Final = accounts
@@ -88,7 +91,7 @@ class InternalBackend(Backend):
 
     def attach(self, clock: Clock, offload: Offload) -> None:
         """Called once, by the registry."""
-        self._offload = offload
+        self._turns = Turns(offload)
 
     def authenticate(self, credentials: Credentials, decided: Callable[[Verdict], None]) -> None:
         """Compare passwords; who comes without one was proven to be who it is, and must only be there."""
@@ -130,7 +133,9 @@ class InternalBackend(Backend):
         if len(waiting) == 1:
             # A lambda shows nothing of what it holds, unlike a partial.
             verify = lambda: passwords.verify_password(password, hashed, algorithm)  # noqa: E731
-            self._offload.thread(verify, partial(self._checked, account, hashed, proof))
+            checked = partial(self._checked, account, hashed, proof)
+            if not self._turns.add(source_of(credentials.peer.address), verify, checked):
+                checked(Full())
 
     def _checked(self, account: Account, hashed: str, proof: bytes, result: bool | Exception) -> None:
         if result is True and account.password_hash == hashed:

@@ -247,3 +247,19 @@ def test_names_and_passwords_are_not_mixed_up(world, verified):
         ]
     }
     assert len(proofs) == 5
+
+
+def test_who_guesses_much_from_elsewhere_keeps_nobody_waiting(world):
+    world.put_user("alice", "secret", algorithm=ARGON2)
+    guesser, guesses = Peer("192.0.2.1", False), []
+    for number in range(1000):
+        world.internal.authenticate(Credentials("alice", b"guess %d" % number, guesser), guesses.append)
+    assert {answer.reason for answer in guesses} == {"hashing the password was asked too much at once"}
+    refused = len(guesses)
+    alice = ask(world, "alice", "secret")
+    for _ in range(4):
+        world.offload.jobs.pop(0).run()
+    assert right(alice)
+    assert len(guesses) - refused <= 3
+    world.offload.run()
+    assert len(guesses) == 1000
