@@ -60,7 +60,10 @@ class Node:
 
     def order(self, order: str, **fields: object) -> Any:
         """Have one order carried out (see `amqpd.server.orders`)."""
-        return self.ask("apply", order={"order": order, **fields})
+        answer = self.ask("apply", order={"order": order, **fields})
+        if "warning" in answer:
+            warn(answer["warning"])
+        return {}
 
     def list(self, what: str, vhost: str | None = None, user: str | None = None) -> Rows:
         """Rows of a list: all, or those of a vhost or a user."""

@@ -30,10 +30,10 @@ def export(node: Node, file: str, vhost: str | None) -> object:
     They hold the hashes of passwords.
     """
     document = node.ask("export", vhost=vhost)
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     if file == STANDARD:
-        click.echo(text, nl=False)
+        click.echo(json.dumps(document, indent=2))
     else:
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         try:
             _write(Path(file), text.encode())
         except OSError as error:

@@ -28,11 +28,14 @@ class Changes:
         self.driver: Final = driver
 
     async def make(self, command: Command) -> str:
-        """Carry out one command; returns "", or why something was kept as it is. Raises DefinitionError."""
-        return await self.settled(partial(self.definitions.apply, command))
+        """Carry out one command; returns "", or what the operator should know of it. Raises DefinitionError.
+
+        To declare what is there and differs is an error.
+        """
+        return await self.settled(partial(self.definitions.apply, command, keep=False))
 
     async def make_all(self, commands: Sequence[Command]) -> list[tuple[int, str]]:
-        """Carry out what was tried before; returns, by position, what was kept as it is or could not be done now."""
+        """Carry out what was tried before; returns, by position, what there is to say, or why it is impossible now."""
         said = await self.settled(lambda: [self._attempt(command) for command in commands])
         return [(position, text) for position, text in enumerate(said) if text]
 

@@ -48,6 +48,7 @@ class Definitions:
         self._on_vhost_deleted: Final = on_vhost_deleted
         self._on_user_deleted: Final = on_user_deleted
         self._restoring = False
+        self._keep = True
         accounts.changed.append(self._access_changed)
         self._handlers: Final[dict[type[c.Command], Callable[..., str | None]]] = {
             c.PutVHost: self._put_vhost,
@@ -71,11 +72,13 @@ class Definitions:
 
     # -- the way in
 
-    def apply(self, command: c.Command) -> str:
+    def apply(self, command: c.Command, *, keep: bool = True) -> str:
         """Carry out one command; returns "", or what the operator should know of it.
 
-        Raises DefinitionError, and then nothing has changed.
+        A queue or exchange that is there and differs stays as it is, which is told (RabbitMQ's definitions files), or
+        is an error without `keep`. Raises DefinitionError, and then nothing has changed.
         """
+        self._keep = keep
         try:
             note = self._handlers.get(type(command), self._account)(command)
         except ProtocolError as error:  # what a client would be told, without the name of the reply code
@@ -108,6 +111,10 @@ class Definitions:
         scratch.remove_vhost(DEFAULT_VHOST)
         copy = Definitions(scratch, Accounts(scratch.vhosts))
         copy.restore(present)
+        here, there = broker.vhosts.get(DEFAULT_VHOST), scratch.vhosts.get(DEFAULT_VHOST)
+        for name in SYSTEM_EXCHANGES:
+            if here is not None and there is not None and name in here.exchanges:
+                there.declare_system_exchange(name)
         return copy
 
     def snapshot(self, *, durable_only: bool = False) -> Iterator[c.Command]:
@@ -186,7 +193,7 @@ class Definitions:
                 command.name, command.type, command.durable, command.auto_delete, command.internal, command.arguments
             )
         except ProtocolError as error:
-            return _kept(existing, error)
+            return self._kept(existing, error)
         return ""
 
     def _delete_exchange(self, command: c.DeleteExchange) -> None:
@@ -205,7 +212,7 @@ class Definitions:
             try:
                 vhost.check_queue(command.name, command.durable, command.auto_delete, command.arguments)
             except ProtocolError as error:
-                return _kept(existing, error)
+                return self._kept(existing, error)
             return ""
         if not self._restoring:
             check_reserved("queue", command.name)
@@ -215,6 +222,11 @@ class Definitions:
         if not queue.absent:
             return ""
         return f"{queue.described()} is defined, but {queue.type_name} queues are not supported by this node"
+
+    def _kept(self, existing: Destination | None, error: ProtocolError) -> str:
+        if existing is None or not self._keep:
+            raise error
+        return f"{existing.described()} is kept as it is: {_reason(error)}"
 
     def _delete_queue(self, command: c.DeleteQueue) -> None:
         vhost = self._vhost(command.vhost)
@@ -307,13 +319,6 @@ def _check_queue_type(command: c.PutQueue) -> None:
         raise DefinitionError(f"a queue is of type {', '.join(QUEUE_TYPES)}, not '{command.type}'")
     if argument is not None and (argument.kind != LONGSTR or argument.text() != command.type):
         raise DefinitionError(f"the queue's type is {command.type}, and its argument {QUEUE_TYPE} says something else")
-
-
-def _kept(existing: Destination | None, error: ProtocolError) -> str:
-    """What is there is never changed by a definition that differs (RabbitMQ); but it is said."""
-    if existing is None:
-        raise error
-    return f"{existing.described()} is kept as it is: {_reason(error)}"
 
 
 def _reason(error: ProtocolError) -> str:

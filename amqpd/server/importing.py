@@ -147,14 +147,21 @@ class Importer:
         plan.warnings += _texts(reading.warnings, reading.more_warnings, before)
         for position, (command, path) in enumerate(zip(reading.commands, reading.paths, strict=True)):
             password = reading.passwords.get(position)
-            if password is not None and not plan.problems:
-                trio.from_thread.check_cancelled()  # each takes long, and there may be many
+            if password is not None:
                 assert isinstance(command, c.PutUser)
-                try:
-                    command = self._rules.put_user(command.name, password, command.tags)
-                except DefinitionError as error:
-                    plan.problems.append(f"{before}{path}.password: {error}")
+                command = self._with_password(plan, command, password, before + path)
             plan.add(command, before + path)
+
+    def _with_password(self, plan: _Plan, command: c.PutUser, password: str, place: str) -> c.PutUser:
+        """Hash a password, unless nothing will be done anyway: it takes long, and there may be many."""
+        trio.from_thread.check_cancelled()
+        try:
+            if not plan.problems:
+                return self._rules.put_user(command.name, password, command.tags)
+            self._rules.check(password)
+        except DefinitionError as error:
+            plan.problems.append(f"{place}.password: {error}")
+        return command
 
     def _try(self, plan: _Plan, present: list[c.Command]) -> None:
         scratch = self._changes.definitions.scratch(present)

@@ -174,11 +174,9 @@ class Operator:
         order = request.get("order")
         if not isinstance(order, dict):
             raise Refused("the request needs 'order', an object")
-        kept = await self._changes.make(orders.command_from(order))
-        if kept:
-            raise Refused(kept)
+        note = await self._changes.make(orders.command_from(order))
         log.info("%s", _told(order))
-        return {}
+        return {"warning": note} if note else {}
 
     async def _vhost(self, request: Request) -> object:
         """Add a vhost where it is not there, or change what is said of one."""
