@@ -123,7 +123,7 @@ class Backend:
 
 
 class AsyncBackend(Backend):
-    """A backend that asks somebody else. Subclasses are plain async code; they may set the three numbers."""
+    """A backend that asks somebody else. Subclasses are plain async code; they may set the two numbers."""
 
     time_limit_ms = TIME_LIMIT_MS  # for one call
     remember_ms = REMEMBER_MS  # how long an answer of `permits` holds here, and then with the connection that asked

@@ -147,7 +147,8 @@ class VHost:
         self._check_flag("auto_delete", subject, auto_delete, existing.auto_delete)
         self._check_flag("internal", subject, internal, existing.internal)
         names.assert_equivalent(existing.arguments, arguments, (ALTERNATE_EXCHANGE,), subject)
-        self.broker.catalogue.depend()
+        if durable:
+            self.broker.catalogue.depend()
         return existing
 
     def _check_exchange_limit(self, name: str) -> None:
@@ -214,7 +215,8 @@ class VHost:
         if isinstance(destination, Queue):
             check_owner(destination, owner)
         if binding.identity in destination.incoming:
-            self.broker.catalogue.depend()
+            if binding.durable:
+                self.broker.catalogue.depend()
             return
         self._check_binding_limit(binding)
         source.connect(binding)
@@ -295,7 +297,8 @@ class VHost:
             if existing.absent:
                 raise not_served(existing.type_name, subject)
             existing.touch()
-            self.broker.catalogue.depend()
+            if durable:
+                self.broker.catalogue.depend()
             return existing
         self._exchange_argument(arguments, names.DEAD_LETTER_EXCHANGE, subject)
         kind = names.queue_type(arguments, subject) or self._queue_type(exclusive or auto_delete or not durable)

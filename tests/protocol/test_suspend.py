@@ -49,6 +49,26 @@ def test_what_is_not_durable_does_not_wait(said):
     client.expect(said.name + "-ok")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        m("queue.declare", queue="t"),
+        m("exchange.declare", exchange="x", type="topic"),
+        m("queue.bind", queue="t", exchange="amq.direct"),
+    ],
+    ids=lambda said: said.name,
+)
+def test_what_is_there_and_not_durable_does_not_wait_for_what_others_define(said):
+    _world, _catalogue, client, other = slow()
+    client.declare("t")
+    client.exchange("x", "topic")
+    client.bind("t", "amq.direct", "")
+    client >> m("queue.declare", queue="durable", durable=True)
+    other >> said
+    other.expect(said.name + "-ok")
+    client.quiet()
+
+
 def test_everything_after_it_on_the_connection_waits_and_keeps_its_order():
     world, catalogue, client, _other = slow()
     first, second = (m("queue.declare", queue=name, durable=True) for name in "ab")
