@@ -4,6 +4,7 @@ import json
 import math
 import sqlite3
 import struct
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -91,7 +92,8 @@ def test_a_table_within_the_limit_of_depth_comes_back():
 
 def test_sqlite_finds_a_value_by_name_and_type():
     sql = "SELECT value ->> 1, value ->> 2 FROM json_each(?) WHERE value ->> 0 = 'x-message-ttl'"
-    assert sqlite3.connect(":memory:").execute(sql, [encode(TTL)]).fetchall() == [("signedint", 60000)]
+    with closing(sqlite3.connect(":memory:")) as database:
+        assert database.execute(sql, [encode(TTL)]).fetchall() == [("signedint", 60000)]
 
 
 @pytest.mark.parametrize(
