@@ -126,6 +126,14 @@ def test_x_local_random_wants_an_empty_key():
     client.channel_closed(406, "PRECONDITION_FAILED - Non empty binding 'k' key not permitted", "queue.bind")
 
 
+def test_x_local_random_leads_to_queues_only():
+    """5.4"""
+    client = ready()
+    client.exchange("x", "x-local-random")
+    client >> m("exchange.bind", destination="amq.fanout", source="x")
+    client.channel_closed(406, "PRECONDITION_FAILED - Destination not found", "exchange.bind")
+
+
 def test_x_modulus_hash_leads_the_same_key_to_the_same_queue():
     """5.4"""
     client = ready("a", "b", "c")

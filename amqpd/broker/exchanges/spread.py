@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.exchanges.contract import ExchangeType
+from amqpd.broker.queues.contract import Queue
 from amqpd.errors import precondition_failed
 from amqpd.wire.primitives import as_bytes
 from amqpd.wire.tables import Table
@@ -48,6 +49,8 @@ class LocalRandom(Spread):
     def validate_binding(self, binding: Binding) -> None:
         if binding.key:
             raise precondition_failed(f"Non empty binding '{binding.key}' key not permitted")
+        if not isinstance(binding.destination, Queue):
+            raise precondition_failed("Destination not found")
 
     def match(self, key: str, message: Message | None, found: dict[Destination, None]) -> None:
         if self._bindings and not found:
