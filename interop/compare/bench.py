@@ -14,7 +14,7 @@ from typing import Any
 
 from . import render
 from .client import Address, Client, Stop
-from .operators import Operator, Unable
+from .operators import Operator
 
 Scene = Callable[..., None]
 
@@ -135,15 +135,13 @@ class Bench:
             self.note(f"! not so: {expectation}")
 
     # -- the runner's side --------------------------------------------------------------------------------------------
-    def perform(self, scene: Case) -> list[str] | None:
-        """Play the case, clean up, return the transcript; None if the operator is unable.
+    def perform(self, scene: Case) -> list[str]:
+        """Play the case, clean up, return the transcript.
 
         Whatever goes wrong is part of the transcript.
         """
         try:
             scene.play(self)
-        except Unable:
-            return None
         except Stop:
             self.note("(stopped)")
         except Exception as error:

@@ -90,14 +90,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def perform(url: str, control: str | None, chosen: list[Case]) -> Transcripts:
     """Every transcript of one broker.
 
-    Cases that need an operator are left out where there is none, or none who is able.
+    Cases that need an operator are left out where there is none.
     """
     address = Address.parse(url)
     someone = operator(control) if control else None
     run = secrets.token_hex(4)
     possible = [case for case in chosen if someone or not case.operator]
 
-    def play(numbered: tuple[int, Case]) -> list[str] | None:
+    def play(numbered: tuple[int, Case]) -> list[str]:
         number, case = numbered
         return Bench(address, f"cmp-{run}-{number:04}-", someone).perform(case)
 
@@ -111,8 +111,7 @@ def perform(url: str, control: str | None, chosen: list[Case]) -> Transcripts:
     for threads, batch in batches:
         with ThreadPoolExecutor(threads) as pool:
             for (_, case), lines in zip(batch, pool.map(play, batch), strict=True):
-                if lines is not None:
-                    transcripts[case.name] = lines
+                transcripts[case.name] = lines
     return transcripts
 
 
@@ -174,7 +173,9 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            with socket.create_connection(("127.0.0.1", port), timeout=START_TIMEOUT_S) as probe:
+                probe.sendall(b"AMQP\0\0\x09\x01")
+                probe.recv(1)  # it answers when all of it has started, not only listens
             return
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
@@ -205,7 +206,7 @@ def report(chosen: list[Case], target: Transcripts, peer: Transcripts, verbose: 
             _print_difference(case.name, here, there)
     compared = len(chosen) - len(missing)
     for name in missing:
-        print(f"\nnot compared {name}: {'the operator is unable' if name not in target else 'the peer has no answer'}")
+        print(f"\nnot compared {name}: {'it needs an operator' if name not in target else 'the peer has no answer'}")
     stale = [name for name in accepted if name in target and name in peer and name not in used]
     for name in stale:
         print(f"\naccepted without need {name}: no difference any more, take it out of accepted.toml")

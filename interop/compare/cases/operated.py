@@ -12,31 +12,7 @@ from typing import Any
 
 from ..bench import Bench, case, rows
 from ..client import Client
-
-PASSWORD = "a pass word"
-
-
-@contextmanager
-def user(b: Bench, configure: str | None = None, write: str = "", read: str = "") -> Iterator[str]:
-    """A user with these permissions on the vhost /, or with none at all."""
-    name = b.name("user")
-    b.operator.add_user(name, PASSWORD)
-    if configure is not None:
-        b.operator.set_permissions("/", name, configure, write, read)
-    try:
-        yield name
-    finally:
-        b.operator.delete_user(name)
-
-
-@contextmanager
-def vhost(b: Bench) -> Iterator[str]:
-    name = b.name("vhost")
-    b.operator.add_vhost(name)
-    try:
-        yield name
-    finally:
-        b.operator.delete_vhost(name)
+from .people import PASSWORD, user, vhost
 
 
 # -- permissions ------------------------------------------------------------------------------------------------------
