@@ -228,18 +228,18 @@ def in_vhost(function: F) -> F:
 
 
 def json_value(ctx: click.Context, parameter: click.Parameter, text: str) -> object:
-    """A parameter's callback: the value of its JSON."""
+    """A parameter's callback: the value of its JSON, of which no error repeats a word: there may be a password in it."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{text!r} is not JSON: {error}", ctx, parameter) from None
+        raise click.BadParameter(f"it is not JSON: {error}", ctx, parameter) from None
 
 
 def json_object(ctx: click.Context, parameter: click.Parameter, text: str) -> object:
     """The same for what must be an object."""
     value = json_value(ctx, parameter, text)
     if not isinstance(value, dict):
-        raise click.BadParameter(f"{text!r} is no JSON object", ctx, parameter)
+        raise click.BadParameter("it is JSON, and no object", ctx, parameter)
     return value
 
 

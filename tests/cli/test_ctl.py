@@ -587,6 +587,13 @@ def test_wrong_usage_has_code_2(amqpctl, words):
     assert amqpctl(*words.split(" ")).exit_code == 2
 
 
+@pytest.mark.parametrize("value", ['{"src-uri": "amqp://u:secret@host"', '"secret', "secret"])
+def test_what_is_no_json_is_not_repeated(amqpctl, value):
+    done = amqpctl("parameter", "set", "shovel", "s", value)
+    assert "it is not JSON: " in done.stderr
+    assert "secret" not in done.output
+
+
 def test_no_node_has_code_3(tmp_path):
     done = CliRunner().invoke(main, ["status", "--data-dir", str(tmp_path)])
     assert done.exit_code == 3
