@@ -1,5 +1,6 @@
 """What an operator can ask, over the control socket of a node in the same trio run."""
 
+import errno
 import json
 import os
 import stat
@@ -12,7 +13,7 @@ from operating import operator_of, running
 from peer import Peer, until
 
 from amqpd.cli import ctlaliases
-from amqpd.server import control, reports
+from amqpd.server import control, listeners, reports
 
 
 @pytest.fixture
@@ -312,8 +313,44 @@ async def test_a_choice_that_leaves_pieces_empty_is_a_list_all_the_same(operator
     assert len(rows) == 7
 
 
-async def test_running_out_of_descriptors_is_said_once_and_waited_for(broker, monkeypatch, caplog):
-    """As for clients: `listeners.Listener` accepts."""
-    async with operator_of(broker) as first:
-        await first.ask("status")
-    assert "Traceback" not in caplog.text
+class Exhausted:
+    """A listening socket for whose clients there are no descriptors, twice; then there are."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self._failures = 2
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+    def accept(self):
+        if self._failures:
+            self._failures -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return self._sock.accept()
+
+
+async def test_running_out_of_descriptors_is_said_once_and_waited_for(tmp_path, monkeypatch, caplog):
+    def listen(path, mode):
+        return listeners.Listener(Exhausted(listeners.listen_unix(path, mode).sock), path)
+
+    monkeypatch.setattr(control, "listen_unix", listen)
+    monkeypatch.setattr(listeners, "PAUSE_S", 0.01)
+    async with running(tmp_path / "data") as broker, operator_of(broker) as operator:
+        await operator.ask("status")
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert errors == [f"cannot accept on unix:{tmp_path}/data/amqpd.sock: Too many open files; trying again"]
+
+
+async def test_an_operator_who_does_not_read_keeps_nobody_waiting(broker, operator):
+    """Neither the answer to a long list, nor many of them."""
+    peer = await Peer.connect(broker)
+    for number in range(300):
+        await peer.call(m("queue.declare", queue=f"q{number}", arguments={"x-long": "x" * 1000}))
+    async with operator_of(broker) as deaf:
+        await deaf.stream.send_all(b'{"command": "list", "what": "queues"}\n' * 50)
+        assert len(await operator.ask("list", what="queues")) == 300
+        await peer.call(m("queue.declare", queue="one more"))
+        assert len(await operator.ask("list", what="queues")) == 301
+    await operator.ask("status")
+    await peer.close()
