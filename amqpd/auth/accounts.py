@@ -39,6 +39,10 @@ class Account:
         self.tags: tuple[str, ...] = ()
         self.proof = b""
 
+    def command(self) -> c.PutUser:
+        """The command that makes this user as it is."""
+        return c.PutUser(self.name, self.password_hash, self.algorithm, self.tags)
+
 
 class Permit:
     """One pattern of a permission. It is compiled when it is first asked: most are never."""
@@ -161,8 +165,8 @@ class Accounts:
 
     def snapshot(self) -> Iterator[c.Command]:
         """The commands that make these tables: users and their limits, permissions, topic permissions, by name."""
-        for name, account in sorted(self._users.items()):
-            yield c.PutUser(name, account.password_hash, account.algorithm, account.tags)
+        for _, account in sorted(self._users.items()):
+            yield account.command()
         for name, account in sorted(self._users.items()):
             for limit, value in sorted(account.limits.items()):
                 yield c.PutUserLimit(name, limit, value)

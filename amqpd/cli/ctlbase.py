@@ -228,7 +228,7 @@ def in_vhost(function: F) -> F:
 
 
 def json_value(ctx: click.Context, parameter: click.Parameter, text: str) -> object:
-    """A parameter's callback: the value of its JSON, of which no error repeats a word: there may be a password in it."""
+    """A parameter's callback: the value of its JSON, which no error repeats: there may be a password in it."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -14,6 +14,8 @@ from amqpd.broker.events import Events
 from amqpd.wire import tables
 from amqpd.wire.tables import Field, Table
 
+Made = tuple[str, Table]
+
 ACTOR: Final = ("user_who_performed_action", tables.longstr("operator"))
 
 
@@ -23,6 +25,20 @@ def emit(events: Events, command: c.Command) -> None:
     if make is not None and events.enabled:
         name, attributes = make(command)
         events.emit(name, [*attributes, ACTOR])
+
+
+def emit_user(events: Events, command: c.PutUser, before: c.PutUser | None) -> None:
+    """Publish what became of a user that was there `before`, or that is new with None."""
+    name = ("name", command.name)
+    told: list[Made] = []
+    if before is None:
+        told.append(("user.created", _named(name)))
+    elif command.password_hash != before.password_hash:
+        told.append(("user.password.changed" if command.password_hash else "user.password.cleared", _named(name)))
+    if command.tags != (before.tags if before is not None else ()):
+        told.append(("user.tags.set", _named(name, ("tags", command.tags))))
+    for key, attributes in told:
+        events.emit(key, [*attributes, ACTOR])
 
 
 def field(value: object) -> Field:
@@ -40,13 +56,6 @@ def field(value: object) -> Field:
 
 def _named(*names: tuple[str, object]) -> Table:
     return [(name, field(value)) for name, value in names]
-
-
-Made = tuple[str, Table]
-
-
-def _user(command: c.PutUser) -> Made:
-    return "user.created", _named(("name", command.name), ("tags", list(command.tags)))
 
 
 def _user_deleted(command: c.DeleteUser) -> Made:
@@ -134,7 +143,6 @@ def _user_limit_deleted(command: c.DeleteUserLimit) -> Made:
 
 
 _EVENTS: Final[dict[type[c.Command], Callable[..., Made]]] = {
-    c.PutUser: _user,
     c.DeleteUser: _user_deleted,
     c.PutPermission: _permission,
     c.DeletePermission: _permission_deleted,

@@ -67,6 +67,7 @@ class Definitions:
             c.DeleteGlobalParameter: self._delete_global_parameter,
             c.PutVHostLimit: self._put_vhost_limit,
             c.DeleteVHostLimit: self._delete_vhost_limit,
+            c.PutUser: self._put_user,
             c.DeleteUser: self._delete_user,
         }
 
@@ -145,6 +146,13 @@ class Definitions:
         self.accounts.check(command)
         self.accounts.apply(command)
         self._done(command)
+
+    def _put_user(self, command: c.PutUser) -> None:
+        there = self.accounts.find(command.name)
+        before = there.command() if there is not None else None
+        self._account(command)
+        if not self._restoring:
+            definitionevents.emit_user(self.broker.events, command, before)
 
     def _delete_user(self, command: c.DeleteUser) -> None:
         self.accounts.check(command)

@@ -4,6 +4,7 @@ import pytest
 from harness import World
 
 from amqpd.auth.accounts import Accounts
+from amqpd.auth.passwords import nobodys
 from amqpd.broker import commands as c
 from amqpd.errors import DefinitionError
 from amqpd.server.definitions import Definitions
@@ -16,7 +17,10 @@ OF_ANN = {"name": "limits", "username": "ann"}
 PARAMETER = {"vhost": "/", "component": "shovel", "name": "s"}
 # Each after those above it.
 TOLD = [
-    (c.PutUser("ann", HASH, c.SHA256, ("one", "two")), "user.created", {"name": "ann", "tags": ["one", "two"]}),
+    (c.PutUser("ann", HASH, c.SHA256), "user.created", {"name": "ann"}),
+    (c.PutUser("ann", HASH, c.SHA256, ("one", "two")), "user.tags.set", {"name": "ann", "tags": ["one", "two"]}),
+    (c.PutUser("ann", nobodys(c.MD5), c.MD5, ("one", "two")), "user.password.changed", {"name": "ann"}),
+    (c.PutUser("ann", "", c.MD5, ("one", "two")), "user.password.cleared", {"name": "ann"}),
     (c.PutPermission("ann", "/", **MAY), "permission.created", {"user": "ann", "vhost": "/", **MAY}),
     (
         c.PutTopicPermission("ann", "/", "t", "^b", "^c"),
@@ -86,3 +90,9 @@ def test_what_is_refused_is_not_told(heard):
     with pytest.raises(DefinitionError):
         heard(c.PutPermission("ann", "nowhere", **MAY))
     assert [key for key, _headers in heard(c.DeleteUser("ann"))] == ["user.deleted"]
+
+
+def test_a_new_user_with_tags_is_told_of_twice_and_one_put_again_not_at_all(heard):
+    put = c.PutUser("ann", HASH, c.SHA256, ("one",))
+    assert [key for key, _headers in heard(put)] == ["user.created", "user.tags.set"]
+    assert heard(put) == []
