@@ -163,13 +163,15 @@ class AsyncBackend(Backend):
         """Asks `permits`."""
         return FetchedAuthority(self, identity, peer, self._clock, self._offload)
 
-    def _verdict(self, decided: Callable[[Verdict], None], result: Identity | Exception | None) -> None:
+    def _verdict(self, decided: Callable[[Verdict], None], result: object) -> None:
         if isinstance(result, Identity):
             decided(result)
         elif result is None:
             decided(Refused("invalid credentials"))
-        else:
+        elif isinstance(result, Exception):
             decided(Refused(f"it {failure(result)}", failed=True))
+        else:
+            decided(Refused(f"it answered with a {type(result).__name__}, not an Identity or None", failed=True))
 
 
 class FetchedAuthority(BackendAuthority):

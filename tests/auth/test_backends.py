@@ -102,6 +102,20 @@ def test_what_goes_wrong_refuses_and_shows_no_password(directory, offload, error
     assert "secret" not in answers[0].reason
 
 
+@pytest.mark.parametrize(("answer", "what"), [(True, "bool"), ("secret", "str"), (["alice"], "list")])
+def test_an_answer_that_is_no_identity_refuses(registry, offload, answer, what):
+    class Odd(AsyncBackend):
+        async def login(self, credentials):
+            return answer
+
+    odd, answers = Odd(), []
+    registry.register("odd", odd)
+    odd.authenticate(Credentials("alice", b"secret", PEER), answers.append)
+    offload.run()
+    assert answers[0].failed
+    assert answers[0].reason == f"it answered with a {what}, not an Identity or None"
+
+
 def test_where_too_much_waits_it_is_refused(directory, offload):
     answers = []
     directory.authenticate(Credentials("alice", b"secret", PEER), answers.append)
