@@ -18,6 +18,9 @@ NOBODY: Final = 0
 # Kinds of entries.
 NORMAL: Final = 0
 CHANGE: Final = 1
+VERSION: Final = 2
+
+ENTRY_NAMES: Final[tuple[str, ...]] = ("normal", "change", "version")
 
 # Kinds of messages. The numbers are the wire's (`codec.py`): never reused.
 APPEND: Final = 1
@@ -57,8 +60,8 @@ ENTRY_OVERHEAD_BYTES: Final = 24
 
 
 class Entry:
-    """One place in the log. `kind` is NORMAL (`payload` is the machine's; empty: a new leader's first entry) or CHANGE
-    (`payload` is an encoded Change, see `codec.decode_change`)."""
+    """One place in the log. `kind` is NORMAL (`payload` is the machine's; empty: a new leader's first entry), CHANGE
+    (an encoded Change, see `codec.decode_change`) or VERSION (from here on the machine runs at this version, u32)."""
 
     __slots__ = ("index", "kind", "payload", "term")
 
@@ -69,8 +72,7 @@ class Entry:
         self.payload: Final = payload
 
     def __repr__(self) -> str:
-        kind = "change" if self.kind == CHANGE else "normal"
-        return f"<{self.term}/{self.index} {kind} {self.payload!r}>"
+        return f"<{self.term}/{self.index} {ENTRY_NAMES[self.kind]} {self.payload!r}>"
 
 
 class HardState:
@@ -211,8 +213,8 @@ class Message:
         propose          entries, without term and index
         read             context; answered by read-reply with index and context
 
-    Every one carries the group's UUID, both members and the sender's term (`propose`, `read` and `transfer`, which hold
-    in any term, carry 0).
+    Every one carries the group's UUID, both members and the sender's term (`propose` and `read`, which hold in any
+    term, carry 0).
     """
 
     __slots__ = (

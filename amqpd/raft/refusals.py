@@ -11,6 +11,7 @@ REMOVED: Final = -4
 DAMAGED: Final = -5
 CHANGE_PENDING: Final = -6
 CHANGE_INVALID: Final = -7
+VERSION_TOO_NEW: Final = -8
 
 REFUSALS: Final[dict[int, str]] = {
     NO_LEADER: "there is no leader, or it is not known here",
@@ -19,6 +20,7 @@ REFUSALS: Final[dict[int, str]] = {
     REMOVED: "the leader is no longer a member",
     DAMAGED: "this replica is damaged",
     CHANGE_PENDING: "a change of members is not yet applied, or the leader has not yet committed an entry of its term",
+    VERSION_TOO_NEW: "a member is not known to run that version of the machine",
     CHANGE_INVALID: "the change is not allowed from the present configuration",
 }
 """For people."""
