@@ -21,6 +21,7 @@ from amqpd.runtime import build
 
 COMMAND = [sys.executable, "-P", "-m", "amqpd"]
 LISTEN = ["--listen", "127.0.0.1:0"]
+QUICK = {"AMQPD_PASSWORD_HASHING": "sha256"}  # the first user costs nothing
 
 
 def amqpd(*arguments, **environment):
@@ -34,7 +35,7 @@ def amqpd(*arguments, **environment):
 def running(*arguments, cwd=None, **environment):
     """A node that has said that it listens. Its `lines` are what it has logged so far."""
     process = subprocess.Popen(
-        [*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, cwd=cwd, env={**os.environ, **environment}
+        [*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, cwd=cwd, env={**os.environ, **QUICK, **environment}
     )
     process.lines = []
     try:
