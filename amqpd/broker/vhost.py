@@ -46,7 +46,7 @@ log = logging.getLogger("amqpd.vhost")
 
 DEFAULT_VHOST: Final = "/"
 TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
-_PREDECLARED: Final = (
+PREDECLARED: Final = (  # what every vhost has by itself: name, type, and whether it is internal
     ("", "direct", False),
     ("amq.direct", "direct", False),
     ("amq.fanout", "fanout", False),
@@ -87,7 +87,7 @@ class VHost:
         self.tracing = False
         self._members: Final[dict[tuple[str, Authority], Member]] = {}
         self._cycles_seen: Final[set[tuple[str, str]]] = set()
-        for exchange, type_name, internal in _PREDECLARED:
+        for exchange, type_name, internal in PREDECLARED:
             self._create_exchange(exchange, type_name, True, False, internal, [])
 
     # -- users

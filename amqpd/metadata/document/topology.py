@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from amqpd.broker import vhost as vhosts
 from amqpd.broker.arguments import QUEUE_TYPE, QUEUE_TYPES
 from amqpd.broker.commands import PutBinding, PutExchange, PutQueue
+from amqpd.broker.events import EVENT_EXCHANGE, LOG_EXCHANGE
 from amqpd.metadata.document.access import queue_type_of
 from amqpd.metadata.document.checks import Item, shown
 from amqpd.metadata.document.gathering import Gathering
@@ -20,19 +22,7 @@ from amqpd.metadata.document.values import with_queue_type
 from amqpd.wire.tables import LONGSTR, Table, lookup
 
 RESERVED: Final = "amq."
-PREDECLARED: Final = frozenset(
-    {
-        "",
-        "amq.direct",
-        "amq.fanout",
-        "amq.headers",
-        "amq.match",
-        "amq.topic",
-        "amq.rabbitmq.event",
-        "amq.rabbitmq.log",
-        "amq.rabbitmq.trace",
-    }
-)
+PREDECLARED: Final = frozenset([EVENT_EXCHANGE, LOG_EXCHANGE, *(name for name, _type, _internal in vhosts.PREDECLARED)])
 _DESTINATION_TYPES: Final = {"queue": "queue", "q": "queue", "exchange": "exchange", "e": "exchange"}
 
 
