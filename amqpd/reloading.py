@@ -157,6 +157,8 @@ class Reloader:
                 for line in str(error).splitlines():
                     log.error("configuration: %s", line)
                 log.error("configuration: nothing of it was changed")
+            except Exception:  # a node that runs must not end for a file that it need not have read
+                log.exception("configuration: internal error while it was read again")
 
     def files(self) -> list[Path]:
         """Whose change means that `ask` should be called."""

@@ -186,6 +186,17 @@ async def test_what_only_the_node_can_find_wrong_changes_nothing_either(scene):
         node.rules.put_user("me", "short")  # as before
 
 
+async def test_an_internal_error_changes_nothing_either(scene, monkeypatch):
+    scene.write("heartbeat = 7")
+    async with scene.node() as node:
+        with monkeypatch.context() as patched:
+            patched.setattr(reloading, "load", lambda _sources: 1 / 0)
+            assert await scene.reload(node) == ["configuration: internal error while it was read again"]
+        scene.write("heartbeat = 8")
+        await scene.reload(node)
+        assert node.broker.limits.heartbeat_s == 8
+
+
 async def test_a_secret_is_not_logged(scene, tmp_path):
     scene.write("")
     async with scene.node() as node:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from amqpd.config import environment, together
-from amqpd.config.reading import Reading
+from amqpd.config.reading import Reading, is_directory
 from amqpd.config.settings import Settings
 from amqpd.errors import ConfigError
 
@@ -56,7 +56,7 @@ def load(sources: Sources) -> Settings:
 
 def _read_file(path: Path, reading: Reading) -> None:
     """Each form's reader is imported where it is needed: most nodes have the other form, or no file at all."""
-    if path.is_dir() or path.suffix == ".conf":
+    if is_directory(path) or path.suffix == ".conf":
         from amqpd.config import rabbitmq_conf
 
         rabbitmq_conf.read(path, reading)

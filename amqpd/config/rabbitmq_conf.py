@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from amqpd.config.rabbitmq_translate import Entry, Translator
-from amqpd.config.reading import Reading
+from amqpd.config.reading import Reading, is_directory
 from amqpd.errors import ConfigError
 
 _INCLUDES_MAX: Final = 100  # files that a file may bring with it, which ends a circle too
@@ -47,7 +47,7 @@ def read(path: Path, reading: Reading) -> None:
     Blocks. Raises ConfigError where the first file cannot be read; other mistakes are collected.
     """
     files = _Files(reading, {})
-    if path.is_dir():
+    if is_directory(path):
         reading.files.append(path)  # a file that comes or goes is a change as well
         listed = sorted(path.glob("*.conf"))
         if not listed:
@@ -110,7 +110,12 @@ def _value(found: re.Match[str]) -> str:
 
 
 def _include(path: Path, pattern: str, place: str, files: _Files) -> None:
-    found = sorted(path.parent.glob(pattern)) if not pattern.startswith("/") else sorted(_absolute(pattern))
+    start = Path("/") if pattern.startswith("/") else path.parent
+    try:
+        found = sorted(start.glob(pattern.lstrip("/")))
+    except (OSError, ValueError, NotImplementedError):  # what pathlib takes for no pattern
+        files.reading.mistakes.append(f"{place}: {pattern} is no name of files to include")
+        return
     if not found and "*" not in pattern:
         files.reading.mistakes.append(f"{place}: there is no file {pattern} to include")
     for file in found:
@@ -122,7 +127,3 @@ def _include(path: Path, pattern: str, place: str, files: _Files) -> None:
             _read_file(file, files)
         except ConfigError as error:
             files.reading.mistakes.append(str(error))
-
-
-def _absolute(pattern: str) -> list[Path]:
-    return list(Path("/").glob(pattern.lstrip("/")))

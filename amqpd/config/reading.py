@@ -58,6 +58,8 @@ class Reading:
                 content = file.read(FILE_BYTES_MAX + 1)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise ConfigError(f"{str(path)!r}: is no name of a file") from None
         if len(content) > FILE_BYTES_MAX:
             raise ConfigError(f"{path}: is larger than {FILE_BYTES_MAX} bytes, which no configuration is")
         try:
@@ -65,6 +67,14 @@ class Reading:
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             raise ConfigError(f"{path}, line {line}: is not UTF-8") from None
+
+
+def is_directory(path: Path) -> bool:
+    """Whether `path` is a directory; not where that cannot be seen: who reads it says why."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def nearest(name: str, names: list[str], likeness: float = 0.5) -> str:

@@ -97,6 +97,9 @@ def test_a_file_that_is_no_toml_is_named_with_the_place(file):
 def test_a_file_that_cannot_be_read(tmp_path):
     missing = tmp_path / "missing.toml"
     assert failure(file=missing) == f"{missing}: cannot be read: No such file or directory"
+    long = tmp_path / ("x" * 300)
+    assert failure(file=long) == f"{long}: cannot be read: File name too long"
+    assert failure(file=tmp_path / "\0.conf").endswith("\\x00.conf': is no name of a file")
     latin = tmp_path / "latin.toml"
     latin.write_bytes(b"heartbeat = 5\nnode_name = '\xe4'")
     assert failure(file=latin) == f"{latin}, line 2: is not UTF-8"

@@ -115,6 +115,11 @@ def test_an_included_file_that_is_not_there(failure):
     assert failure("include x.conf\nheartbeat = 5") == ["line 1: there is no file x.conf to include"]
 
 
+@pytest.mark.parametrize("pattern", ["/", "conf.d/**.conf"])
+def test_an_include_that_names_no_files(failure, pattern):
+    assert failure(f"include {pattern}") == [f"line 1: {pattern} is no name of files to include"]
+
+
 def test_files_that_include_each_other_end(failure):
     lines = failure("include rabbitmq.conf\n")
     assert lines == ["line 1: more than 100 files are included"]
