@@ -5,8 +5,9 @@
 Whether a user may come from elsewhere than this machine is asked last, so that the log's reason tells nothing to who
 guesses names.
 
-Does not look into a password or a permission itself. Limits: DELAYED_MAX logins wait for the end of their pause; one
-more is refused, unseen. Nothing here blocks.
+Does not look into a password or a permission itself. Limits: DELAYED_MAX logins wait for the end of their pause, and
+DELAYED_FROM_ONE of those from one address; one more is refused, unseen. Without the second limit who guesses on many
+connections at once would hardly be slowed, and would take the room of others. Nothing here blocks.
 
 Source: RabbitMQ, rabbit_reader (auth_phase), rabbit_access_control.
 """
@@ -14,6 +15,7 @@ Source: RabbitMQ, rabbit_reader (auth_phase), rabbit_access_control.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from functools import partial
 from typing import Final
 
@@ -31,20 +33,27 @@ from amqpd.errors import HandshakeFailure
 log = logging.getLogger("amqpd.auth")
 
 DELAYED_MAX: Final = 1000
+DELAYED_FROM_ONE: Final = 100
 
 
 class Delayed(Timer):
     """A login whose pause is not over."""
 
-    def __init__(self, authenticator: ChainAuthenticator, attempt: Login, credentials: Credentials) -> None:
+    def __init__(
+        self, authenticator: ChainAuthenticator, source: str, attempt: Login, credentials: Credentials
+    ) -> None:
         super().__init__()
         self._authenticator: Final = authenticator
+        self._source: Final = source
         self._attempt: Final = attempt
         self._credentials: Final = credentials
 
     def fire(self, now_ms: int) -> None:
         """It is."""
-        self._authenticator.delayed -= 1
+        delayed = self._authenticator.delayed
+        delayed[self._source] -= 1
+        if not delayed[self._source]:
+            del delayed[self._source]
         self._authenticator.ask(self._attempt, self._credentials)
 
 
@@ -57,7 +66,7 @@ class ChainAuthenticator(Authenticator):
         self._internal: Final = internal
         self._clock: Final = clock
         self.failures: Final = Failures()
-        self.delayed = 0
+        self.delayed: Final[Counter[str]] = Counter()  # logins that wait, by where they come from
         self._links: list[Link] = []
         self._mechanisms: list[str] = []
         self._loopback_users: frozenset[str] = frozenset()
@@ -91,15 +100,16 @@ class ChainAuthenticator(Authenticator):
         if attempt.mechanism not in self.mechanisms(attempt.peer):
             raise HandshakeFailure(f"unknown authentication mechanism '{attempt.mechanism}'")
         credentials = self._credentials(attempt)
-        delay_ms = self.failures.delay_ms(source_of(attempt.peer.address), credentials.name, self._clock.now_ms)
+        source = source_of(attempt.peer.address)
+        delay_ms = self.failures.delay_ms(source, credentials.name, self._clock.now_ms)
         if delay_ms == 0:
             self.ask(attempt, credentials)
-        elif self.delayed < DELAYED_MAX:
-            self.delayed += 1
+        elif self.delayed[source] < DELAYED_FROM_ONE and self.delayed.total() < DELAYED_MAX:
+            self.delayed[source] += 1
             due_ms = self._clock.now_ms + delay_ms
-            self._clock.timers.schedule(Delayed(self, attempt, credentials), due_ms)
+            self._clock.timers.schedule(Delayed(self, source, attempt, credentials), due_ms)
         else:
-            reason = f"many logins from there have failed, and {DELAYED_MAX} wait already"
+            reason = "many logins from there have failed, and too many wait already"
             attempt.refuse(LoginRefused(credentials.name, reason))
 
     def renew(self, user: User, secret: bytes) -> bool:

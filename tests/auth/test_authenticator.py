@@ -274,15 +274,29 @@ def test_a_certificate_waits_as_well(slowed):
     assert isinstance(attempt.result, LoginRefused)
 
 
-def test_no_more_than_that_wait(slowed, monkeypatch):
-    monkeypatch.setattr(module, "DELAYED_MAX", 2)
+@pytest.mark.parametrize("name", ["DELAYED_MAX", "DELAYED_FROM_ONE"])
+def test_no_more_than_that_wait(slowed, monkeypatch, name):
+    monkeypatch.setattr(module, name, 2)
     waiting = [slowed.login("alice", "pässword", THERE) for _ in range(2)]
     refused = slowed.login("alice", "pässword", THERE)
-    assert refused.reason == "many logins from there have failed, and 2 wait already"
+    assert refused.reason == "many logins from there have failed, and too many wait already"
     slowed.clock.advance(250)
     assert [attempt.result.name for attempt in waiting] == ["alice", "alice"]
-    assert slowed.authenticator.delayed == 0
+    assert not slowed.authenticator.delayed
     assert slowed.login("alice", "pässword", THERE).result.name == "alice"  # her failures were taken back
+
+
+def test_who_makes_many_wait_leaves_others_their_room(slowed, monkeypatch):
+    monkeypatch.setattr(module, "DELAYED_FROM_ONE", 2)
+    other = Peer("192.0.2.2", False)
+    for _ in range(3):
+        slowed.login("bob", "wrong", other)
+    *waiting, refused = [slowed.login("alice", "pässword", THERE) for _ in range(3)]
+    assert isinstance(refused.result, LoginRefused)
+    waiting.append(slowed.login("alice", "pässword", other))
+    assert [attempt.result for attempt in waiting] == [None, None, None]
+    slowed.clock.advance(250)
+    assert [attempt.result.name for attempt in waiting] == ["alice", "alice", "alice"]
 
 
 def test_a_backend_that_is_out_of_order_slows_nobody(users):
