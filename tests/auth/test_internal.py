@@ -249,8 +249,8 @@ def test_names_and_passwords_are_not_mixed_up(world, verified):
     assert len(proofs) == 5
 
 
-def test_who_guesses_much_from_elsewhere_keeps_nobody_waiting(world):
-    world.put_user("alice", "secret", algorithm=ARGON2)
+def test_who_guesses_much_from_elsewhere_keeps_nobody_waiting(world, verified):
+    put(world, "alice", "secret")
     guesser, guesses = Peer("192.0.2.1", False), []
     for number in range(1000):
         world.internal.authenticate(Credentials("alice", b"guess %d" % number, guesser), guesses.append)
