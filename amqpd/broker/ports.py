@@ -254,6 +254,12 @@ class Catalogue:
         """Store a command, later. For implementations that do, and that count `stored`."""
         self.stored = self.recorded
 
+    def hold(self) -> None:
+        """Store nothing until `release`: what comes meanwhile belongs together, and is stored as one or not at all."""
+
+    def release(self) -> None:
+        """The counterpart of `hold`."""
+
     def settle(self, stored: Callable[[], None]) -> bool:
         """True when all that the method in hand depends on is stored. Else False; `stored` is called once it is."""
         return self.needed <= self.stored

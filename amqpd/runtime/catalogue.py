@@ -54,9 +54,17 @@ class Writer(Catalogue):
         self._pending: list[Command] = []
         self._waiting: Final[deque[tuple[int, Callable[[], None]]]] = deque()
         self._work = trio.Event()
+        self._holders = 0
 
     def keep(self, command: Command) -> None:
         self._pending.append(command)
+        self._work.set()
+
+    def hold(self) -> None:
+        self._holders += 1
+
+    def release(self) -> None:
+        self._holders -= 1
         self._work.set()
 
     def settle(self, stored: Callable[[], None]) -> bool:
@@ -71,7 +79,7 @@ class Writer(Catalogue):
         while True:
             await self._work.wait()
             self._work = trio.Event()
-            while self._pending:
+            while self._pending and not self._holders:
                 try:
                     await self._store_some(driver)
                 except StorageFullError as error:

@@ -1,10 +1,11 @@
 """Definitions files: imported as a whole or not at all, exported, and loaded when a node starts.
 
-    bytes --read--> commands with their places --hash passwords--> --try on a copy of the node--> carried out in one go
+    bytes --read--> commands with their places --hash passwords--> --try on a copy of the node--> carried out, stored as one
 
-Everything up to the last step happens in a thread beside the broker; it costs the time and memory of making the
-node's definitions once more. A single problem anywhere, and nothing is done. What clients change between the trial and
-the last step may still get in the way of some of it: those few are warnings.
+Everything up to the last step happens in a thread beside the broker; it costs the time and memory of making the node's
+definitions once more. A single problem anywhere, and nothing is done. The last step takes turns with what clients want,
+who may see a part of it before the rest is there; on disk it is one transaction. What clients change between the trial
+and its end may still get in the way of some of it: those few are warnings.
 
 Limits: one import at a time; the sizes that `metadata.document` sets.
 

@@ -128,6 +128,20 @@ async def test_while_muted_nothing_is_recorded(nursery):
     assert play.disk.batches == []
 
 
+async def test_what_is_held_together_is_stored_together(nursery):
+    play = Play(nursery, Disk())
+    await play.start()
+    play.writer.hold()
+    play.command("a")
+    await trio.testing.wait_all_tasks_blocked()
+    play.command("b")
+    await trio.testing.wait_all_tasks_blocked()
+    assert play.disk.batches == []
+    play.writer.release()
+    await play.until(["a", "b"])
+    assert play.disk.batches == [["a", "b"]]
+
+
 async def test_a_full_disk_is_tried_again(nursery, autojump_clock, caplog):
     disk = Disk()
     disk.failures = [StorageFullError("x: no space")] * 3

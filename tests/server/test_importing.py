@@ -15,7 +15,7 @@ from peer import Peer, until
 from amqpd.auth import passwords
 from amqpd.errors import ConfigError
 from amqpd.metadata.store import NAME
-from amqpd.server import control, importing
+from amqpd.server import changes, control, importing
 
 
 @pytest.fixture
@@ -460,6 +460,27 @@ async def test_a_client_that_publishes_meanwhile_notices_nothing(broker, operato
             await trio.lowlevel.checkpoint()
     await until(lambda: broker.message_count("mine") == 50)
     await peer.close()
+
+
+async def test_a_long_import_gives_others_their_turns_and_is_stored_as_one(broker, operator, monkeypatch):
+    monkeypatch.setattr(changes, "PIECE", 10)
+    batches, sizes = [], set()
+    store = broker.node._store
+    apply = store.apply
+
+    def noted(commands, sequence):
+        batches.append(len(commands))
+        apply(commands, sequence)
+
+    monkeypatch.setattr(store, "apply", noted)
+    queues = [{"name": f"q{n}", "vhost": "/", "durable": True} for n in range(300)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(operator.import_, {"queues": queues})
+        while len(broker.node.broker.vhosts["/"].queues) < 300:
+            sizes.add(len(broker.node.broker.vhosts["/"].queues))
+            await trio.lowlevel.checkpoint()
+    assert len(sizes) > 10
+    assert batches == [300]
 
 
 # -- when a node starts
