@@ -1,6 +1,6 @@
 """Definitions files: imported as a whole or not at all, exported, and loaded when a node starts.
 
-    bytes --read--> commands with their places --hash passwords--> --try on a copy of the node--> carried out, stored as one
+    bytes --read--> commands with places --hash passwords--> --try on a copy of the node--> carried out, stored as one
 
 Everything up to the last step happens in a thread beside the broker; it costs the time and memory of making the node's
 definitions once more. A single problem anywhere, and nothing is done. The last step takes turns with what clients want,
