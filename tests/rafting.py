@@ -96,9 +96,9 @@ class Team:
     def __getitem__(self, member: int) -> Group:
         return self.nodes[member].group
 
-    def add(self, member: int) -> Node:
-        """A new member that knows nothing yet."""
-        self.nodes[member] = Node(member, Members(), **self.knobs)
+    def add(self, member: int, members: Members | None = None) -> Node:
+        """A new member, which knows how the group began."""
+        self.nodes[member] = Node(member, self.members if members is None else members, **self.knobs)
         return self.nodes[member]
 
     def deliver(self, *to: int, lose: Callable[[Message], bool] | None = None) -> int:
@@ -119,7 +119,8 @@ class Team:
             for member, node in self.nodes.items():
                 if not only or member in only:
                     node.run()
-            if not self.deliver(*only, lose=lose) and not any(node.group.dirty for node in self.nodes.values()):
+            delivered = self.deliver(*only, lose=lose)
+            if not delivered and not any(self[member].dirty for member in only or self.nodes):
                 return
         raise AssertionError("the members never come to rest")
 

@@ -57,7 +57,8 @@ def apply(core: Core, entry: Entry) -> None:
     """Let the change in `entry` take effect.
 
     One that is not possible from here changes nothing, on every member alike. Raises InvariantError if it cannot be
-    read: the leader had read it.
+    read, which the leader could, or if this member does not know the configuration before: it was made with none, and
+    the log does not tell the first one.
     """
     try:
         change = decode_change(entry.payload)
@@ -65,7 +66,9 @@ def apply(core: Core, entry: Entry) -> None:
         raise InvariantError(f"entry {entry.index} is no change of members: {error}") from None
     try:
         members = membership.after(core.tracker.members, change)
-    except ChangeError:
+    except ChangeError as error:
+        if not core.tracker.members.voters:
+            raise InvariantError(f"entry {entry.index} changes members that this one does not know: {error}") from None
         return
     switch(core, members)
 

@@ -71,7 +71,12 @@ class Group(Core):
         rng: Callable[[int], int],
     ) -> None:
         """`members` is the configuration at `applied`, up to where the machine has already applied the log; `rng(n)`
-        returns an integer from 0 to n - 1. Raises InvariantError if storage contradicts itself."""
+        returns an integer from 0 to n - 1.
+
+        A member that joins later begins with the configuration that the group began with, which need not contain it;
+        with an empty one, only if its leader can do nothing but send it a snapshot. Raises InvariantError if storage
+        contradicts itself.
+        """
         super().__init__(config, hard_state, members, view, applied, rng)
         self.last_token = 0
         self.written_index = view.last_index()

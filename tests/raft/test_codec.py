@@ -57,7 +57,8 @@ def messages(draw):
 
 
 def fields(message):
-    return [repr(message), *(getattr(message, name) for name in ("group", "kind", "version", "index", "hint", "forced"))]
+    plain = (message.group, message.kind, message.version, message.index, message.hint, message.forced)
+    return [repr(message), *plain]
 
 
 @given(messages())

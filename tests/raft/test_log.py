@@ -218,10 +218,8 @@ def test_the_log_is_what_a_plain_list_would_be(appends, data):
     view = MemoryLog()
     log = Log(view, 0, NO_LIMIT)
     model: list[int] = []
-    term = 0
     writes: list[list[Entry]] = []
-    for back, count in appends:
-        term += 1
+    for term, (back, count) in enumerate(appends, 1):
         start = max(len(model) - back, 0)
         model[start:] = [term] * count
         log.append(entries(*[term] * count, start=start + 1))
