@@ -28,6 +28,15 @@ def message(kind: int, sender: int, to: int, term: int, **fields: object) -> Mes
     return made
 
 
+class SlowLog(MemoryLog):
+    """Storage that has to read its entries first, until it is told that they are there."""
+
+    loaded = False
+
+    def entries(self, low: int, high: int, max_bytes: int) -> list[Entry]:
+        return super().entries(low, high, max_bytes) if self.loaded else []
+
+
 class Node:
     """One member with its storage. `out` are messages on their way; `unsynced` writes that are not durable yet."""
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from amqpd.raft.config import Config
 from amqpd.raft.faults import RaftError
 from amqpd.raft.group import Group
@@ -22,6 +24,7 @@ from amqpd.raft.states import LEADER
 from amqpd.raft.view import LogView
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MemoryLog(LogView):
     """Storage of one group: a snapshot, the entries behind it, and the hard state."""
 

@@ -1,7 +1,7 @@
 """How entries get from a leader to a majority, what counts as there, and what a follower believes."""
 
 import pytest
-from rafting import Node, Team, entries, message
+from rafting import Node, SlowLog, Team, entries, message
 
 from amqpd.raft.config import NO_LIMIT
 from amqpd.raft.faults import InvariantError
@@ -426,16 +426,18 @@ def test_an_idle_group_has_nothing_ready():
 
 def test_entries_that_storage_had_to_read_are_sent_when_they_are_there():
     team = Team()
+    log = SlowLog()
+    team.nodes[1] = Node(1, THREE, log)
+    log.loaded = True
     leader = team.elect(1)
     leader.propose([b"a"])
     team.settle(1, 2)
-    read = team.nodes[1].log.entries
     team.deliver(3, lose=lambda each: True)
-    team.nodes[1].log.entries = lambda low, high, limit: []
+    log.loaded = False
     leader.tick()
     team.settle()
     assert team.nodes[3].payloads() == []
-    team.nodes[1].log.entries = read
+    log.loaded = True
     leader.entries_loaded()
     team.settle()
     assert team.nodes[3].payloads() == [b"a"]

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rafting import entries
+from rafting import SlowLog, entries
 
 from amqpd.raft.config import NO_LIMIT
 from amqpd.raft.faults import InvariantError
@@ -130,10 +130,15 @@ def test_entries_come_from_both_parts_within_the_limit():
 
 
 def test_what_storage_has_to_read_first_is_not_skipped():
-    log = log_of(1, 1, 1)
-    log._view.entries = lambda low, high, limit: []
+    view = SlowLog()
+    write(view, entries(1, 1, 1))
+    log = Log(view, 0, NO_LIMIT)
     log.append(entries(1, start=4))
     assert log.entries(2, 5, NO_LIMIT) == []
+    log.commit_to(3)
+    assert log.take_appliable(False) == []
+    view.loaded = True
+    assert len(log.take_appliable(False)) == 3
 
 
 def test_entries_are_handed_out_once_and_again_when_they_were_replaced():
@@ -146,7 +151,8 @@ def test_entries_are_handed_out_once_and_again_when_they_were_replaced():
 
 
 def test_a_finished_write_is_believed_only_for_the_entry_that_is_there():
-    log = log_of()
+    view = MemoryLog()
+    log = Log(view, 0, NO_LIMIT)
     log.append(entries(1, 1))
     log.hand_out()
     log.append(entries(2, start=2))
@@ -155,7 +161,7 @@ def test_a_finished_write_is_believed_only_for_the_entry_that_is_there():
     log.stable_to(3, 1)
     assert log.durable_index() == 0
     log.hand_out()
-    write(log._view, entries(1, 2))
+    write(view, entries(1, 2))
     log.stable_to(2, 2)
     assert log.durable_index() == 2
     assert log.unstable == []
