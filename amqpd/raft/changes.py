@@ -8,7 +8,7 @@ that is committed and not applied (`election.py`).
 from __future__ import annotations
 
 from amqpd.errors import MalformedError
-from amqpd.raft import membership, replication
+from amqpd.raft import membership, reads, replication
 from amqpd.raft.codec import decode_change, encode_change
 from amqpd.raft.core import Core
 from amqpd.raft.faults import ChangeError, InvariantError
@@ -91,5 +91,6 @@ def switch(core: Core, members: Members) -> None:
         for member in tracker.ids:
             if member != core.member:
                 replication.send_append(core, member, False)
+    reads.reconsider(core)
     if core.transferring_to != NOBODY and not tracker.is_voter(core.transferring_to):
         core.transferring_to = NOBODY

@@ -92,3 +92,7 @@ def damage(core: Core) -> None:
     core.after_durable = []
     core.own = []
     core.reads = []
+    # What waits for writes that were handed out already must not go out either.
+    for write in core.writes:
+        write.after_durable.clear()
+        write.own.clear()

@@ -64,11 +64,25 @@ def acknowledged(core: Core, sender: int, context: bytes) -> None:
         if read.number == number:
             read.acks[sender] = True
             if core.tracker.decide(read.acks) == quorum.WON:
-                done = core.reads_pending[: place + 1]
-                core.reads_pending = core.reads_pending[place + 1 :]
-                for each in done:
-                    _answer(core, each)
+                _answer_to(core, place)
             return
+
+
+def reconsider(core: Core) -> None:
+    """The members have changed: those that are left may have confirmed more reads, or committed a first entry."""
+    for place in range(len(core.reads_pending) - 1, -1, -1):
+        if core.tracker.decide(core.reads_pending[place].acks) == quorum.WON:
+            _answer_to(core, place)
+            break
+    release(core)
+
+
+def _answer_to(core: Core, place: int) -> None:
+    """Answer the read at `place`, which a quorum has confirmed, and all before it."""
+    done = core.reads_pending[: place + 1]
+    core.reads_pending = core.reads_pending[place + 1 :]
+    for read in done:
+        _answer(core, read)
 
 
 def _answer(core: Core, read: PendingRead) -> None:

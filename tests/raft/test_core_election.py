@@ -352,6 +352,15 @@ def test_a_damaged_replica_takes_no_part():
     assert team.nodes[2].payloads() == [b"x"]
 
 
+def test_what_a_damaged_replica_had_prepared_does_not_go_out():
+    node = Node(2, Members((1, 2, 3)))
+    node.group.step(message(VOTE, 1, 2, 1))
+    node.take()
+    node.group.damage()
+    node.run()
+    assert node.out == []
+
+
 def test_a_replica_that_comes_back_damaged_takes_no_part():
     node = Node(2, Members((1, 2, 3)), damaged=True)
     node.group.step(message(VOTE, 1, 2, 1))

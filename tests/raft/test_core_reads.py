@@ -2,7 +2,17 @@
 
 from rafting import Node, Team, message
 
-from amqpd.raft.messages import APPEND_REPLY, HEARTBEAT, HEARTBEAT_REPLY, READ, VOTE_REPLY, Members
+from amqpd.raft.messages import (
+    APPEND_REPLY,
+    AUTO,
+    HEARTBEAT,
+    HEARTBEAT_REPLY,
+    READ,
+    REMOVE,
+    VOTE_REPLY,
+    Change,
+    Members,
+)
 from amqpd.raft.refusals import TOO_MUCH
 
 
@@ -96,6 +106,21 @@ def test_answers_to_other_heartbeats_and_of_learners_confirm_nothing():
     leader.step(message(HEARTBEAT_REPLY, 3, 1, 1, context=context))
     team.nodes[1].take()
     assert taken(team.nodes[1]) == []
+
+
+def test_a_read_does_not_wait_for_members_that_are_gone():
+    team = Team(2)
+    leader = team.elect(1)
+    leader.propose_change(Change([(REMOVE, 2)], AUTO))
+    team.settle(1)
+    team.deliver(2)
+    team.nodes[2].run()
+    leader.read_index(b"r")
+    team.deliver(1)
+    team.nodes[2].out.clear()
+    team.nodes[1].run()
+    assert leader.members().voters == (1,)
+    assert taken(team.nodes[1]) == [(1, b"r")]
 
 
 def test_who_decides_alone_answers_at_once():
