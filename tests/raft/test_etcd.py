@@ -7,8 +7,9 @@ import re
 
 import pytest
 from raft.etcd import replay
-from raft.etcd.cluster import Cluster, Line
+from raft.etcd.cluster import Cluster
 from raft.etcd.datadriven import parse, read
+from raft.etcd.traffic import Line
 
 from amqpd.raft.group import Group
 

@@ -1,13 +1,8 @@
-"""Replays testdata/: members of one group, the messages between them, and the directives that move them.
+"""Replays testdata/: the members of one group, and the directives that move them.
 
 The scenarios' host writes, applies and delivers exactly when a directive says so. A played block gives a list of
 Lines: what our core did, in the notation of the scenarios, each with what it changed in the member that did it, for the
 log lines that stand there (`claims.py`).
-
-With `async-storage-writes`, work for the append and apply threads waits in each member, and their answers are messages
-like all others. Our core has no answers to itself that travel: `storage_done` and `applied_to` are called when the
-scenario delivers the first of them. Vote requests, which wait for the candidate's own write here (rule C1), are
-released at once, to stay in step; `released_votes` tells, and the block then counts as one that differs (`replay.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +12,13 @@ from collections.abc import Callable
 
 from raft.etcd import notation
 from raft.etcd.datadriven import Block
-from raft.etcd.member import Change, Member, Write
+from raft.etcd.member import Change, Member
+from raft.etcd.traffic import Line, Traffic
 
 from amqpd.raft import messages as m
 from amqpd.raft.config import NO_LIMIT, Config
-from amqpd.raft.messages import Append, Members, Message, Ready, Snapshot
 from amqpd.raft.messages import Change as MemberChange
+from amqpd.raft.messages import Members, Snapshot
 from amqpd.raft.refusals import CHANGE_INVALID, CHANGE_PENDING
 from amqpd.raft.states import LEADER
 
@@ -32,7 +28,6 @@ HEARTBEAT_TICKS = 1
 LEVELS = ("debug", "info", "warn", "error", "fatal", "none")
 QUIET = LEVELS.index("none")
 PROPOSAL_DROPPED = "raft proposal dropped"
-PEER_NOT_FOUND = "raft: cannot step as peer not found"
 TRANSITIONS = {"auto": m.AUTO, "implicit": m.IMPLICIT, "explicit": m.EXPLICIT}
 FLAGS = {
     "async-storage-writes": "async_storage",
@@ -40,73 +35,32 @@ FLAGS = {
     "checkquorum": "check_quorum",
     "step-down-on-removal": "step_down_on_removal",
 }
+# `read-only` chooses between read index and leases: there is only the one here.
 OPTIONS = {*FLAGS, "voters", "learners", "index", "inflight", "content", "read-only"}
 OPTIONS |= {"max-committed-size-per-ready", "disable-conf-change-validation"}
 
 
-class Line:
-    """A line of output, and what the member changed before the next one. The first line of a block's list has no text:
-    it stands for what happens before anything is printed."""
-
-    def __init__(self, text: str | None) -> None:
-        self.text = text
-        self.changes: list[Change] = []
-
-
-class Letter:
-    """Something on its way to a member: a message, or the answer of one of its threads."""
-
-    def __init__(self, to: int, kind: str, lines: list[str], open_it: Callable[[], object], local: bool) -> None:
-        self.to = to
-        self.kind = kind
-        self.lines = lines
-        self.open = open_it
-        self.local = local
-        self.message: Message | None = None
-
-
-class Cluster:
+class Cluster(Traffic):
     """All members that the scenario has made. `play` is the way in."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.members: dict[int, Member] = {}
-        self.letters: list[Letter] = []
         self.level = 0
-        self.lines: list[Line] = []
         self.failure = ""
-        self.indent = ""
-        self.released_votes = False
 
     def play(self, block: Block) -> list[Line]:
         """What our core does at `block`. Raises ValueError for a directive or an argument that is not known."""
         if block.command not in DIRECTIVES:
             raise ValueError(f"{block.place}: unknown directive {block.command}")
-        self.lines = [Line(None)]
+        self.clear()
         self.failure = ""
-        self.released_votes = False
         DIRECTIVES[block.command](self, block)
         if self.level == QUIET:
             self.lines = [Line(None)]
         if self.failure:
             self.lines.append(Line(self.failure))
         return self.lines
-
-    # Output.
-
-    def say(self, *texts: str) -> None:
-        """Print lines."""
-        self.lines.extend(Line(self.indent + text) for text in texts)
-
-    def note(self, change: Change) -> None:
-        """Remember what was changed, at the line that stands last."""
-        self.lines[-1].changes.append(change)
-
-    def under(self, title: str, call: Callable[[], object]) -> None:
-        """A title, and what `call` prints, indented."""
-        self.say(title)
-        self.indent = "  "
-        call()
-        self.indent = ""
 
     def each(self, members: list[Member], title: str, call: Callable[[Member], object]) -> None:
         """`call` for each member, with a title if there are several."""
@@ -264,13 +218,7 @@ class Cluster:
             raise ValueError(f"{block.place}: v1 has one step and no transition")
         self.propose(member, change, lambda: member.group.propose_change(change))
 
-    # Directives: messages.
-
-    def post(self, message: Message) -> None:
-        """Put a message on its way."""
-        letter = Letter(message.to, notation.KINDS[message.kind], notation.message(message), lambda: None, False)
-        letter.message = message
-        self.letters.append(letter)
+    # Directives: messages and work.
 
     def do_deliver_msgs(self, block: Block) -> None:
         kind = block.one("type")
@@ -282,44 +230,6 @@ class Cluster:
         if not count:
             self.say("no messages")
 
-    def take(self, to: int, kind: str, local_too: bool) -> list[Letter]:
-        """Letters to `to`, off the pile."""
-        mine = [
-            letter
-            for letter in self.letters
-            if letter.to == to and (not kind or letter.kind == kind) and (local_too or not letter.local)
-        ]
-        self.letters = [letter for letter in self.letters if letter not in mine]
-        return mine
-
-    def deliver(self, member: Member, kind: str = "") -> int:
-        """Deliver all letters to `member`."""
-        letters = self.take(member.id, kind, True)
-        for letter in letters:
-            self.say(*letter.lines)
-            if letter.message is None:
-                self.note(member.observed(letter.open))
-            else:
-                self.step(member, letter.message)
-        return len(letters)
-
-    def drop(self, to: int, kind: str) -> int:
-        """Lose all messages to `to`; what a member says to itself cannot be lost."""
-        letters = self.take(to, kind, False)
-        for letter in letters:
-            self.say("dropped: " + letter.lines[0], *letter.lines[1:])
-        return len(letters)
-
-    def step(self, member: Member, message: Message) -> None:
-        """A message arrives. etcd's answers of members that it does not know of are errors; ours may do nothing."""
-        stranger = message.kind in notation.REPLIES and message.sender not in member.group.tracker.progress
-        change = member.observed(lambda: member.group.step(message), [message])
-        self.note(change)
-        if stranger:
-            self.say(PEER_NOT_FOUND if change.after.same(change.before) else "a stranger's answer changed something")
-
-    # Directives: work.
-
     def do_process_ready(self, block: Block) -> None:
         self.each(self.named(block), "handling Ready", self.handle_ready)
 
@@ -328,148 +238,6 @@ class Cluster:
 
     def do_process_apply_thread(self, block: Block) -> None:
         self.each(self.named(block), "processing apply thread", self.apply_thread)
-
-    def handle_ready(self, member: Member) -> bool:
-        """Take what is ready, show it, and do it, or hand it to the threads. Returns whether there was something."""
-        ready = member.group.ready()
-        if ready is None:
-            self.say("<empty Ready>")
-            return False
-        if member.config.async_storage:
-            self.hand_over(member, ready)
-        else:
-            later = ready.append.after_durable if ready.append is not None else []
-            self.show_ready(member, ready, [*ready.messages, *later], [])
-            self.note(member.observed(lambda: self.at_once(member, ready)))
-        return True
-
-    def show_ready(
-        self, member: Member, ready: Ready, messages: list[Message], requests: list[list[str]]
-    ) -> None:
-        """All that is in a Ready: `messages` as they are sent, `requests` to the threads."""
-        append = ready.append
-        self.say(f"Ready MustSync={'false' if append is None else self.must_sync(member, append)}:")
-        if ready.soft_state is not None:
-            self.say(f"Lead:{ready.soft_state.lead} State:{notation.ROLES[ready.soft_state.role]}")
-        if append is not None and append.hard_state is not None:
-            self.say(f"HardState {notation.hard_state(append.hard_state)}")
-        for read in ready.reads:
-            self.say(f"ReadState {read.index} {read.context!r}")
-        if append is not None and append.entries:
-            self.say("Entries:", *notation.entries(append.entries))
-        if append is not None and append.snapshot is not None:
-            self.say(f"Snapshot {notation.snapshot(append.snapshot)}")
-        if ready.committed:
-            self.say("CommittedEntries:", *notation.entries(ready.committed))
-        if messages or requests:
-            self.say("Messages:")
-        for message in messages:
-            self.say(*notation.message(message))
-        for request in requests:
-            self.say(*request)
-
-    def must_sync(self, member: Member, append: Append) -> str:
-        """etcd's flag, which does not count snapshots: its hosts have to sync them anyway. Ours has to, always."""
-        told = member.told
-        if append.hard_state is not None:
-            member.told = append.hard_state
-        must = append.sync
-        if append.snapshot is not None:
-            if not append.sync:
-                return "false, in spite of a snapshot"
-            must = (told.term, told.vote) != (member.told.term, member.told.vote)
-        return "true" if must else "false"
-
-    def at_once(self, member: Member, ready: Ready) -> None:
-        """Write, apply, send, and then tell that it is written."""
-        if ready.append is not None:
-            member.disk.write(ready.append)
-        member.apply(ready.committed)
-        for message in ready.messages:
-            self.post(message)
-        if ready.append is not None:
-            for message in ready.append.after_durable:
-                self.post(message)
-            member.complete(Write(ready.append))
-
-    def hand_over(self, member: Member, ready: Ready) -> None:
-        """Queue the write and the entries to apply for the threads."""
-        messages = list(ready.messages)
-        requests = []
-        if ready.append is not None:
-            write = Write(ready.append)
-            member.writes.append(write)
-            votes = [message for message in write.others if message.kind == m.VOTE]
-            if votes:
-                self.released_votes = True
-                write.others = [message for message in write.others if message.kind != m.VOTE]
-                messages += votes
-            requests.append(
-                notation.with_responses(notation.storage_append(member.id, write.append), self.replies(member, write))
-            )
-        if ready.committed:
-            member.applies.append(ready.committed)
-            reply = notation.storage_apply_reply(member.id, ready.committed)
-            requests.append(notation.with_responses(notation.storage_apply(member.id, ready.committed), [reply]))
-        self.show_ready(member, ready, messages, requests)
-        for message in messages:
-            self.post(message)
-
-    def replies(self, member: Member, write: Write) -> list[list[str]]:
-        """The answers to a write, as they are shown."""
-        lines = [notation.message(message) for message in [*write.append.own, *write.others]]
-        if write.replies:
-            lines.append(notation.storage_append_reply(member.id, write.append))
-        return lines
-
-    def append_thread(self, member: Member) -> None:
-        """Make the oldest write durable, and send its answers."""
-        if not member.writes:
-            self.say("no append work to perform")
-            return
-        write = member.writes.pop(0)
-        self.say("Processing:", *notation.storage_append(member.id, write.append))
-        member.disk.write(write.append)
-        self.say("Responses:")
-        for lines in self.replies(member, write):
-            self.say(*lines)
-        self.note(member.observed(lambda: self.answer(member, write)))
-
-    def answer(self, member: Member, write: Write) -> None:
-        """Post the answers of a write. The first one to the member itself completes it; without one nothing hangs on
-        it, and it completes together with the write before."""
-
-        def arrive() -> None:
-            if write in member.open:
-                member.open.remove(write)
-                member.complete(write)
-
-        local = [(notation.KINDS[message.kind], notation.message(message)) for message in write.append.own]
-        if write.replies:
-            local.append((notation.STORAGE_APPEND_REPLY, notation.storage_append_reply(member.id, write.append)))
-        # Where own answers stand between others does not matter: nobody receives both.
-        self.letters += [Letter(member.id, kind, lines, arrive, True) for kind, lines in local[: len(write.append.own)]]
-        for message in write.others:
-            self.post(message)
-        self.letters += [Letter(member.id, kind, lines, arrive, True) for kind, lines in local[len(write.append.own) :]]
-        if local:
-            member.open.append(write)
-        elif member.open:
-            member.open[-1].until = write.append.token
-        else:
-            member.complete(write)
-
-    def apply_thread(self, member: Member) -> None:
-        """Apply the oldest batch of entries."""
-        if not member.applies:
-            self.say("no apply work to perform")
-            return
-        entries = member.applies.pop(0)
-        reply = notation.storage_apply_reply(member.id, entries)
-        self.say("Processing:", *notation.storage_apply(member.id, entries), "Responses:", *reply)
-        self.letters.append(
-            Letter(member.id, notation.STORAGE_APPLY_REPLY, reply, lambda: member.apply(entries), True)
-        )
 
     def do_stabilize(self, block: Block) -> None:
         before = self.level

@@ -41,8 +41,9 @@ from pathlib import Path
 
 from raft.etcd import claims
 from raft.etcd.arithmetic import Configurations, Quorums
-from raft.etcd.cluster import Cluster, Line
+from raft.etcd.cluster import Cluster
 from raft.etcd.datadriven import Block, read
+from raft.etcd.traffic import Line
 
 VARIABLE = "AMQPD_ETCD_SCENARIOS"
 REPOSITORY = Path(__file__).resolve().parents[3]
