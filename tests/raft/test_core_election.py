@@ -1,7 +1,7 @@
 """Who becomes a leader, who may vote, and what has to be durable for that."""
 
 import pytest
-from rafting import GROUP, Node, Team, message
+from rafting import GROUP, Node, SlowLog, Team, entries, message
 
 from amqpd.raft.config import Config
 from amqpd.raft.faults import InvariantError, RaftError
@@ -10,14 +10,18 @@ from amqpd.raft.messages import (
     APPEND,
     APPEND_REPLY,
     AUTO,
+    CHANGE,
     HEARTBEAT,
     HEARTBEAT_REPLY,
     PRE_VOTE,
     PRE_VOTE_REPLY,
+    PROPOSE,
     TIMEOUT_NOW,
+    VERSION,
     VOTE,
     VOTE_REPLY,
     Change,
+    Entry,
     HardState,
     Members,
 )
@@ -407,3 +411,78 @@ def test_roles_change_by_the_table_only():
     node = Node(1, Members((1, 2, 3)))
     with pytest.raises(InvariantError, match="follower cannot become leader"):
         node.group.become_leader()
+
+
+def test_a_pre_candidate_of_an_older_term_hears_of_the_present_one():
+    node = Node(2, Members((1, 2, 3)))
+    node.group.become_follower(5, 0)
+    node.group.step(message(PRE_VOTE, 1, 2, 3, index=9, log_term=2))
+    node.run()
+    assert [(each.kind, each.term, each.rejected) for each in node.out] == [(PRE_VOTE_REPLY, 5, True)]
+
+
+def test_a_pre_candidate_follows_a_leader_that_it_hears():
+    node = Node(2, Members((1, 2, 3)))
+    node.group.campaign()
+    node.run()
+    node.group.step(message(HEARTBEAT, 1, 2, 1))
+    assert (node.group.role, node.group.lead, node.group.term) == (FOLLOWER, 1, 1)
+
+
+def test_a_candidate_follows_the_leader_of_its_term():
+    node = Node(2, Members((1, 2, 3)), **PLAIN)
+    node.group.campaign()
+    node.run()
+    node.group.step(message(HEARTBEAT, 1, 2, 1))
+    assert (node.group.role, node.group.lead, node.group.vote) == (FOLLOWER, 1, 2)
+
+
+def test_answers_of_the_wrong_kind_and_second_answers_do_not_count():
+    node = Node(1, Members((1, 2, 3, 4, 5)), **PLAIN)
+    node.group.campaign()
+    node.run()
+    node.group.step(message(PRE_VOTE_REPLY, 2, 1, 1))
+    node.group.step(message(VOTE_REPLY, 3, 1, 1, rejected=True))
+    node.group.step(message(VOTE_REPLY, 3, 1, 1))
+    assert node.group.tracker.votes == {1: True, 3: False}
+
+
+def test_a_change_on_its_way_to_the_machine_holds_a_campaign_up():
+    team = Team(**PLAIN)
+    leader = team.elect(1)
+    leader.propose_change(Change([(ADD_VOTER, 4)], AUTO))
+    team.settle(1, 2, 3, lose=lambda each: each.to == 4)
+    log = team.nodes[2].log
+    again = Node(2, Members((1, 2, 3)), log, 0, **PLAIN)
+    ready = again.group.ready()
+    again.group.campaign()
+    assert again.group.role == FOLLOWER
+    again.group.applied_to(ready.committed[-1].index)
+    again.group.campaign()
+    assert again.group.role == CANDIDATE
+
+
+def test_entries_that_storage_has_to_read_hold_a_campaign_up():
+    team = Team(**PLAIN)
+    team.elect(1).propose([b"x"])
+    team.settle()
+    log = SlowLog()
+    node = Node(2, Members((1, 2, 3)), log, 0, **PLAIN)
+    node.group.step(message(APPEND, 1, 2, 1, entries=entries(1, 1), commit=2))
+    node.run()
+    assert node.applied == []
+    node.group.campaign()
+    assert node.group.role == FOLLOWER
+    log.loaded = True
+    node.group.campaign()
+    assert node.group.role == CANDIDATE
+
+
+def test_what_a_follower_sends_on_is_checked_by_the_leader():
+    team = Team()
+    leader = team.elect(1)
+    wrong = [Entry(0, 0, CHANGE, b"?"), Entry(0, 0, VERSION, bytes(4)), Entry(0, 0, 0, b"good")]
+    leader.step(message(PROPOSE, 2, 1, 0, entries=wrong))
+    team.settle()
+    assert leader.dropped == 2
+    assert team.nodes[3].payloads() == [b"good"]

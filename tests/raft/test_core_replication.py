@@ -449,3 +449,13 @@ def test_acknowledgements_beyond_the_log_are_dropped():
     leader.step(message(APPEND_REPLY, 2, 1, 1, index=50))
     assert leader.dropped == 1
     assert leader.tracker.progress[2].match == 1
+
+
+def test_a_follower_writes_only_what_it_does_not_have():
+    node = follower(1, 1)
+    node.group.step(message(APPEND, 1, 2, 1, index=1, log_term=1, entries=entries(1, 1, start=2)))
+    node.take()
+    assert [entry.index for entry in node.unsynced[0].entries] == [3]
+    assert node.unsynced[0].truncate_from == 0
+    node.run()
+    assert node.out[0].index == 3
