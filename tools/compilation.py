@@ -13,8 +13,8 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-ROOMS = ("amqpd/wire", "amqpd/protocol", "amqpd/broker")
-"""The message path (docs/decisions/mypyc.md): synchronous, fully typed, no awaits."""
+ROOMS = ("amqpd/wire", "amqpd/protocol", "amqpd/broker", "amqpd/raft")
+"""The message path and the Raft core (docs/decisions/mypyc.md): synchronous, fully typed, no awaits."""
 
 INTERPRETED = frozenset(
     {
