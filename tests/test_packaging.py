@@ -31,8 +31,8 @@ def test_version_is_the_installed_one():
     assert importlib.import_module("amqpd").__version__ == metadata.version("amqpd")
 
 
-def test_the_compiled_group_covers_the_message_path():
-    assert {name.split(".")[1] for name in compiled_names()} == {"wire", "protocol", "broker"}
+def test_the_compiled_group_covers_the_message_path_and_raft():
+    assert {name.split(".")[1] for name in compiled_names()} == {"wire", "protocol", "broker", "raft"}
 
 
 def test_modules_left_interpreted_exist():
