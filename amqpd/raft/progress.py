@@ -11,11 +11,30 @@ from __future__ import annotations
 
 from typing import Final
 
+from amqpd.raft.faults import InvariantError
+
 PROBE: Final = 0
 REPLICATE: Final = 1
 SNAPSHOTTING: Final = 2
 
 STATE_NAMES: Final[tuple[str, ...]] = ("probe", "replicate", "snapshot")
+
+TRANSITIONS: Final[dict[int, dict[int, str]]] = {
+    PROBE: {
+        PROBE: "a new term",
+        REPLICATE: "accepts an append",
+        SNAPSHOTTING: "needs entries that are gone",
+    },
+    REPLICATE: {
+        PROBE: "refuses an append, was not reached, or a new term",
+        SNAPSHOTTING: "needs entries that are gone",
+    },
+    SNAPSHOTTING: {
+        PROBE: "the snapshot went out or failed, or a new term",
+        REPLICATE: "acknowledges what meets the log",
+    },
+}
+"""From state to state, and what makes it happen. The diagram in docs/raft.md is made from it."""
 
 
 class Inflights:
@@ -107,6 +126,8 @@ class Progress:
         self.active = False
 
     def _enter(self, state: int) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise InvariantError(f"a member in {STATE_NAMES[self.state]} cannot get to {STATE_NAMES[state]}")
         self.state = state
         self.probe_sent = False
         self.pending_snapshot = 0
