@@ -25,8 +25,9 @@ class Config:
     pre_vote, check_quorum            both on, always, except in tests
     step_down_on_removal              a leader that is no voter any more stops leading
     strict_changes                    rule C11: a voter is added only where a learner was, voters change only through a
-                                      joint configuration, and only once an entry of the leader's own term is committed.
-                                      Off: what is safe where configurations change on apply, as in etcd
+                                      joint configuration, and only once an entry of the leader's own term is committed;
+                                      and voters tell candidates what is committed (`election.py`). Off, in tests only:
+                                      what is safe where configurations change on apply, and messages, as in etcd
     validate_changes                  one change at a time. Off in one test only
     forward_proposals                 followers send proposals on to the leader
     async_storage                     only what is durable here is applied here. Off: a host that completes each write

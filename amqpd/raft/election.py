@@ -1,7 +1,11 @@
 """Elections: campaigns, votes and pre-votes, and who may have either.
 
-A pre-vote asks whether a vote would be given, and changes nothing anywhere (rule C9). A vote request of a higher term
-is not even looked at while a leader is heard of, unless that leader itself asked for the election (`forced`).
+A pre-vote asks whether a vote would be given, and binds nobody (rule C9). A vote request of a higher term is not even
+looked at while a leader is heard of, unless that leader itself asked for the election (`forced`).
+
+Answers, yes or no, tell how far the voter knows the log to be committed. Else a group could stay without a leader for
+ever: a leader that is removed stops as soon as it has applied that, and whoever has not heard that the change is
+committed would still need votes of members that are gone, or whose longer log forbids them to give one.
 """
 
 from __future__ import annotations
@@ -90,6 +94,9 @@ def on_request(core: Core, message: Message) -> None:
     term = message.term if granted else core.term
     reply = Message(kind, core.group_id, core.member, message.sender, term)
     reply.rejected = not granted
+    if core.config.strict_changes:
+        reply.commit = core.log.committed
+        reply.log_term = max(core.log.term_at(reply.commit), 0)
     core.send(reply)
     if granted and not pre_vote:
         core.elapsed_ticks = 0
@@ -97,9 +104,16 @@ def on_request(core: Core, message: Message) -> None:
 
 
 def on_reply(core: Core, message: Message) -> None:
-    """Count an answer to this candidate's requests; the first one of each member counts."""
+    """Count an answer to this candidate's requests; the first one of each member counts.
+
+    What it tells to be committed may be a change of members. Then the candidate asked the wrong ones: it gives up, and
+    campaigns again when the change is applied (rule C11).
+    """
     pre_vote = core.role == PRE_CANDIDATE
     if message.kind != (PRE_VOTE_REPLY if pre_vote else VOTE_REPLY):
+        return
+    if core.log.commit_if(message.commit, message.log_term) and _unapplied_changes(core):
+        core.become_follower(core.term, NOBODY)
         return
     votes = core.tracker.votes
     if message.sender not in votes:

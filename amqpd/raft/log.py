@@ -196,6 +196,12 @@ class Log:
         self.committed = index
         return True
 
+    def commit_if(self, index: int, term: int) -> bool:
+        """Take over that another member knows the entry at `index` with `term` to be committed, if this log has that
+        entry: then all before it is the same, too, and what is committed once is so for ever. Returns whether the
+        commit index moved."""
+        return index > self.committed and self.matches(index, term) and self.commit_to(index)
+
     def restore(self, snapshot: Snapshot) -> None:
         """Replace the whole log by `snapshot`, which is to be installed."""
         self.snapshot = snapshot

@@ -204,7 +204,7 @@ class Message:
         vote, pre-vote   index and log_term of the candidate's last entry; forced: a leader asked for this election;
                          version: the newest version of the machine that the candidate knows. A pre-vote's term is the
                          one that the candidate would campaign in
-        their replies    rejected
+        their replies    rejected; commit, and log_term: the term of the entry there (both 0: not told)
         heartbeat        commit (never beyond what the follower acknowledged); context: of a read
         heartbeat-reply  context; version: as above, the follower's
         snapshot         snapshot

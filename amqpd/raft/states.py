@@ -22,12 +22,12 @@ TRANSITIONS: Final[dict[int, dict[int, str]]] = {
         CANDIDATE: "election timeout without pre-vote, or asked by the leader",
     },
     PRE_CANDIDATE: {
-        FOLLOWER: "hears a leader or a higher term, or a majority refuses",
+        FOLLOWER: "hears a leader, a higher term or of a change of members, or a majority refuses",
         PRE_CANDIDATE: "election timeout",
         CANDIDATE: "a majority would vote for it",
     },
     CANDIDATE: {
-        FOLLOWER: "hears a leader or a higher term, or a majority refuses",
+        FOLLOWER: "hears a leader, a higher term or of a change of members, or a majority refuses",
         PRE_CANDIDATE: "election timeout, with pre-vote",
         CANDIDATE: "election timeout, without pre-vote",
         LEADER: "a majority votes for it",

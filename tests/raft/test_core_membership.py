@@ -3,6 +3,7 @@
 import pytest
 from rafting import Node, Team, message
 
+from amqpd.raft.codec import encode_change
 from amqpd.raft.faults import InvariantError
 from amqpd.raft.messages import (
     ADD_LEARNER,
@@ -12,14 +13,16 @@ from amqpd.raft.messages import (
     AUTO,
     CHANGE,
     EXPLICIT,
+    PRE_VOTE_REPLY,
     REMOVE,
+    VOTE,
     VOTE_REPLY,
     Change,
     Entry,
     Members,
 )
 from amqpd.raft.refusals import CHANGE_INVALID, CHANGE_PENDING, REMOVED
-from amqpd.raft.states import FOLLOWER, LEADER
+from amqpd.raft.states import FOLLOWER, LEADER, PRE_CANDIDATE
 
 
 def test_a_learner_catches_up_and_becomes_a_voter():
@@ -246,3 +249,74 @@ def test_the_configuration_survives_a_crash_with_what_was_applied():
     again = Node(2, Members((1, 2, 3)), team.nodes[2].log)
     again.run()
     assert again.group.members().same(Members((1, 2, 3), (), (4,)))
+
+
+def test_who_did_not_hear_that_its_leader_is_gone_learns_it_when_it_asks_for_votes():
+    """The old leader has the longer log, so it gives no vote, and is no voter any more, so it does not campaign."""
+    team = Team(2, strict_changes=True)
+    leader = team.elect(2)
+    leader.propose_change(Change([(REMOVE, 2)]))
+    team.nodes[2].run()
+    team.deliver(1)
+    team.nodes[1].run()
+    team.deliver(2)
+    team.nodes[2].run()
+    leader.propose([b"x"])
+    team.settle(lose=lambda each: each.to == 1 and (each.index >= 3 or each.commit >= 3))
+    assert (leader.role, leader.commit, leader.last_index()) == (FOLLOWER, 3, 4)
+    assert (team[1].commit, team[1].last_index(), team[1].members().outgoing) == (2, 3, (1, 2))
+    team[1].campaign()
+    team.settle()
+    assert team[1].members().same(Members((1,)))
+    team.elect(1)
+
+
+def leaving_joint():
+    """Member 1 asks for pre-votes, and has not heard that leaving the joint configuration is committed."""
+    node = Node(1, Members((1, 2), (1, 3)), strict_changes=True)
+    node.group.step(message(APPEND, 3, 1, 1, entries=[Entry(1, 1, CHANGE, encode_change(Change([])))]))
+    node.run()
+    node.group.campaign()
+    node.run()
+    assert node.group.role == PRE_CANDIDATE
+    return node
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+def test_an_answer_that_tells_of_a_committed_change_ends_the_campaign(rejected):
+    """Also a yes: all others of the old half may be gone for good."""
+    node = leaving_joint()
+    term = node.group.term + (not rejected)
+    node.group.step(message(PRE_VOTE_REPLY, 2, 1, term, rejected=rejected, commit=1, log_term=1))
+    assert (node.group.role, node.group.commit) == (FOLLOWER, 1)
+    node.run()
+    assert node.group.members().same(Members((1, 2)))
+
+
+@pytest.mark.parametrize(("commit", "log_term"), [(0, 0), (1, 2), (2, 1), (1, 0)])
+def test_an_answer_that_tells_of_another_log_commits_nothing(commit, log_term):
+    node = leaving_joint()
+    node.group.step(message(PRE_VOTE_REPLY, 2, 1, 2, commit=commit, log_term=log_term))
+    assert (node.group.role, node.group.commit) == (PRE_CANDIDATE, 0)
+
+
+def test_a_candidate_goes_on_when_it_learns_that_plain_entries_are_committed():
+    node = Node(1, Members((1, 2, 3)), strict_changes=True, pre_vote=False)
+    node.group.step(message(APPEND, 2, 1, 1, entries=[Entry(1, 1, 0, b"x")]))
+    node.run()
+    node.group.campaign()
+    node.run()
+    node.group.step(message(VOTE_REPLY, 3, 1, 2, commit=1, log_term=1))
+    assert (node.group.role, node.group.commit) == (LEADER, 1)
+
+
+@pytest.mark.parametrize(("strict", "told"), [(True, (1, 1)), (False, (0, 0))])
+@pytest.mark.parametrize("granted", [True, False])
+def test_voters_tell_what_is_committed(strict, told, granted):
+    node = Node(2, Members((1, 2, 3)), strict_changes=strict, check_quorum=False)
+    node.group.step(message(APPEND, 1, 2, 1, entries=[Entry(1, 1, 0, b"x"), Entry(1, 2, 0, b"y")], commit=1))
+    node.run()
+    node.out.clear()
+    node.group.step(message(VOTE, 3, 2, 2, index=2 if granted else 0, log_term=1))
+    node.run()
+    assert [(each.rejected, each.commit, each.log_term) for each in node.out] == [(not granted, *told)]
