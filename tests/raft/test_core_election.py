@@ -107,6 +107,19 @@ def test_a_new_term_forgets_the_vote():
     assert (node.group.term, node.group.vote, node.group.lead) == (2, 0, 3)
 
 
+@pytest.mark.parametrize("kind", [VOTE, PRE_VOTE])
+def test_nobody_gets_a_vote_in_a_term_that_has_a_leader(kind):
+    """Also not of a member that has not voted in it, and does not protect its leader."""
+    node = Node(2, Members((1, 2, 3)), **PLAIN)
+    node.group.step(message(HEARTBEAT, 1, 2, 2))
+    node.run()
+    node.out.clear()
+    node.group.step(message(kind, 3, 2, 2))
+    node.run()
+    assert [(each.to, each.rejected) for each in node.out] == [(3, True)]
+    assert node.group.vote == 0
+
+
 def test_a_log_that_is_behind_gets_no_vote():
     team = Team()
     leader = team.elect(1)

@@ -320,6 +320,33 @@ def test_a_late_write_does_not_vouch_for_entries_that_replaced_its_own():
     assert node.log.term(1) == 3
 
 
+def test_a_late_write_does_not_vouch_for_the_same_entry_that_came_again():
+    """Rule C4: term 2 replaced the entry of term 1, and term 3 brought it back. What is on the disk is still the one in
+    between, when the first write is said to be done."""
+    node = Node(1, THREE)
+    for term, leader, written in ((1, 2, 1), (2, 3, 2), (3, 2, 1)):
+        node.group.step(message(APPEND, leader, 1, term, entries=entries(written)))
+        node.take()
+    node.sync(1)
+    assert node.group.log.durable_index() == 0
+    node.sync(1)
+    assert (node.log.term(1), node.group.log.durable_index()) == (2, 0)
+    node.sync(1)
+    assert (node.log.term(1), node.group.log.durable_index()) == (1, 1)
+
+
+def test_a_commit_index_that_was_lost_on_the_way_is_told_again():
+    """Without waiting for a heartbeat: what was sent last may not have arrived when a member is unreachable."""
+    team = Team()
+    leader = team.elect(1)
+    leader.propose([b"x"])
+    team.settle(1, 2)
+    team.deliver(3, lose=lambda each: each.commit == 2)
+    leader.report_unreachable(3)
+    team.settle()
+    assert team[3].commit == 2
+
+
 def test_a_token_that_was_not_given_is_a_mistake():
     node = follower(1)
     with pytest.raises(InvariantError, match="write 99"):
