@@ -11,6 +11,15 @@ Nothing blocks. No method raises for what a peer or a client does; InvariantErro
 `ready()` may be asked again before earlier writes are durable or earlier entries are applied. All methods are for one
 thread.
 
+Two traps for hosts:
+
+* While a leader's snapshot is being installed (`installing`: from the `step` that brings it to the `storage_done` of
+  its write), `members()` is the snapshot's already, but `applied` and the machine are older. A host must not take a
+  snapshot of its own then, and must drop entries that it got before and has not applied: neither apply them nor call
+  `applied_to`. The machine is restored from the snapshot instead.
+* A member that was removed can be the only one that knows it, and tells it when it is asked for its vote. So its
+  replica must not be deleted before a majority of the voters that are left has applied the change.
+
 Not here: what entries mean (`machine.py`), their storage, the transport of messages, and any clock.
 """
 
@@ -98,6 +107,11 @@ class Group(Core):
         """The index up to which entries were handed out for applying."""
         return self.log.applying
 
+    @property
+    def installing(self) -> bool:
+        """Whether a leader's snapshot has come that the machine is not restored from yet: take none of your own now."""
+        return self.log.snapshot is not None
+
     def first_index(self) -> int:
         """The index of the first entry that is not compacted."""
         return self.log.first_index()
@@ -116,7 +130,7 @@ class Group(Core):
         return self.log.entries(low, min(high, self.log.last_index()) + 1, 1 << 62)
 
     def members(self) -> Members:
-        """The configuration in force: the one at `applied`."""
+        """The configuration in force: the one at `applied`, or at the snapshot that is being installed."""
         return self.tracker.members
 
     def common_version(self) -> int:

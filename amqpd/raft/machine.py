@@ -5,6 +5,9 @@ clock, randomness, the order of a hash table or anything outside, so every membe
 happen outside it returns as effects. They run on the leader only, and can get lost or happen twice when the leader
 changes: everything that effects bring about must be derivable from the state again (`leader_effects`).
 
+Entries that were handed out before a snapshot of the leader's arrived, and are not applied by then, are not applied any
+more: `Applier.restore` takes their place (`group.py` tells when).
+
 A machine has versions. A group runs at one of them, from the entry on that says so, which a leader proposes
 (`Group.propose_version`) once all members can run it. A node keeps the code of the versions that logs may still need.
 """

@@ -235,8 +235,14 @@ class MemoryHost:
         return self.replicas[group_id].applier.take_effects()
 
     def take_snapshot(self, group_id: bytes, keep: int) -> Snapshot:
-        """Snapshot a group where it stands, and drop its log before that but the last `keep` entries."""
+        """Snapshot a group where it stands, and drop its log before that but the last `keep` entries.
+
+        Raises KeyError if it is not here, RaftError while it installs its leader's snapshot: configuration and machine
+        are not of the same moment then. After the next round they are.
+        """
         replica = self.replicas[group_id]
+        if replica.group.installing:
+            raise RaftError("a snapshot of the leader's is being installed: take one after the next round")
         index = replica.group.applied
         snapshot = Snapshot(
             index, replica.group.term_at(index), replica.group.members(), replica.applier.snapshot()

@@ -9,7 +9,7 @@ from amqpd.raft.config import Config
 from amqpd.raft.faults import InvariantError, RaftError
 from amqpd.raft.machine import Applier, Effect, Machine, Outcome
 from amqpd.raft.memory import MemoryHost
-from amqpd.raft.messages import ADD_LEARNER, CHANGE, VERSION, Change, Entry, Members, Message, Snapshot
+from amqpd.raft.messages import ADD_LEARNER, CHANGE, SNAPSHOT, VERSION, Change, Entry, Members, Message, Snapshot
 from amqpd.raft.refusals import VERSION_TOO_NEW
 from amqpd.raft.states import LEADER
 
@@ -169,6 +169,23 @@ def test_a_member_that_was_away_gets_a_snapshot():
         cluster.run()
     assert cluster.machines[3, 0].value == b"b"
     assert cluster.hosts[3].replicas[group_id(0)].group.applied == 3
+
+
+def test_no_snapshot_is_taken_while_the_leaders_is_installed():
+    """Configuration and machine are not of the same moment then."""
+    cluster = Cluster()
+    cluster.lead(1)
+    host = cluster.hosts[3]
+    message = Message(SNAPSHOT, group_id(0), 1, 3, 9)
+    message.snapshot = Snapshot(9, 9, Members((1, 3)), bytes(4) + b"image")
+    host.receive([message])
+    group = host.order(group_id(0))
+    assert (group.installing, group.applied, group.members().voters) == (True, 1, (1, 3))
+    with pytest.raises(RaftError, match="is being installed"):
+        host.take_snapshot(group_id(0), 0)
+    host.work()
+    assert (group.installing, group.applied) == (False, 9)
+    assert host.take_snapshot(group_id(0), 0).data == message.snapshot.data
 
 
 def test_a_member_comes_back_with_its_storage():
