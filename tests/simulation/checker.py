@@ -109,16 +109,15 @@ class Checker:
                 )
         seen = node.seen
         seen.end = 0
-        seen.changes = []
+        entries = group.entries_between(group.applied + 1, group.last_index())
+        seen.changes = [entry.index for entry in entries if entry.kind == m.CHANGE]
 
     def _advanced(self, node, group, term: int, commit: int, leads: bool) -> None:
         known = len(self.committed) - 1
         for index in range(max(node.seen.commit + 1, group.first_index()), min(commit, known) + 1):
             if group.term_at(index) != self.committed[index][0]:
-                raise Violation(
-                    "R5",
-                    f"{node.member} committed {group.term_at(index)}/{index}, others {self.committed[index][0]}/{index}",
-                )
+                others = self.committed[index][0]
+                raise Violation("R5", f"{node.member} committed {index} of {group.term_at(index)}, others of {others}")
         if commit <= known:
             return
         if not leads:
@@ -168,8 +167,8 @@ class Checker:
                 raise Violation("R3", f"{node.member} has {what} at {key}, others {self.entries[key]}")
             before = entry.term
             if entry.kind == m.CHANGE and seen.leads:
-                seen.changes = [index for index in seen.changes if index > node.group.commit]
-                seen.changes.append(entry.index)
+                if entry.index not in seen.changes:
+                    seen.changes.append(entry.index)
                 if len(seen.changes) > 1:
                     raise Violation("R10", f"{node.member} leads with changes under way at {seen.changes}")
 
@@ -207,8 +206,8 @@ class Checker:
         seen.applied = index
         if index > seen.commit:
             raise Violation("R6", f"{node.member} applied {index}, but is committed up to {seen.commit}")
-        if index > node.disk.synced.last_index():
-            raise Violation("R6", f"{node.member} applied {index}, but is synced up to {node.disk.synced.last_index()}")
+        if node.disk.synced.term(index) != entry.term:
+            raise Violation("R6", f"{node.member} applied {entry!r}, but {node.disk.synced.term(index)} is synced")
         what = (entry.term, state)
         if index < len(self.applied):
             if self.applied[index] != what:
@@ -221,6 +220,11 @@ class Checker:
         node.seen.applied = snapshot.index
         if snapshot.index >= len(self.applied) or self.applied[snapshot.index] != (snapshot.term, state):
             raise Violation("R5", f"{node.member} restored {snapshot!r}, which nobody has applied")
+
+    def installed(self, node, snapshot: m.Snapshot) -> None:
+        """The group of `node` knows that `snapshot` is installed."""
+        if node.group.applied == snapshot.index and not node.group.members().same(snapshot.members):
+            raise Violation("R5", f"{node.member} has {node.group.members()!r} behind {snapshot!r}")
 
     def reconfigures(self, node, index: int, members: m.Members) -> None:
         """`members` hold for `node` since it applied the change at `index`."""

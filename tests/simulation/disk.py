@@ -75,7 +75,8 @@ class Image(LogView):
         if append.entries:
             place = append.entries[0].index - self.start - 1
             if place < 0 or place > len(self.log):
-                raise DiskError(f"entries from {append.entries[0].index} do not fit a log that ends at {self.last_index()}")
+                first = append.entries[0].index
+                raise DiskError(f"entries from {first} do not fit a log that ends at {self.last_index()}")
             del self.log[place:]
             self.log.extend(append.entries)
         if append.hard_state is not None:

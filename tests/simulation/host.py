@@ -68,8 +68,8 @@ class Node:
             self.machine.restore(image.data)
             self.world.checker.restores(self, image, self.machine.state)
         config = Config(GROUP, self.member, damaged=self.damaged, **self.knobs)
-        rng = Random(self.seed * 1009 + self.member * 31 + self.incarnation)
-        self.group = Group(config, synced.hard, members, self.disk.written, applied, rng.randrange)
+        rng = self.world.rng or Random(self.seed * 1009 + self.member * 31 + self.incarnation).randrange
+        self.group = Group(config, synced.hard, members, self.disk.written, applied, rng)
         self.world.checker.disks[self.member] = synced
         self.world.checker.observe(self)
         self.seen.term = max(self.seen.term, synced.hard.term)
@@ -170,6 +170,7 @@ class Node:
         disk = self.disk
         checker = self.world.checker
         append = None
+        snapshot = None
         while count and disk.pending:
             count -= 1
             append = disk.complete()
@@ -178,9 +179,12 @@ class Node:
                 self.world.on_send(message)
                 self.world.positions[self.member] = disk.position
             if append.snapshot is not None:
-                self._restore(append.snapshot)
+                snapshot = append.snapshot
+                self._restore(snapshot)
         if append is not None:
             self.group.storage_done(append.token)
+            if snapshot is not None:
+                checker.installed(self, snapshot)
 
     def _restore(self, snapshot: Snapshot) -> None:
         self.restoring = False

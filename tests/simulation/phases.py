@@ -192,7 +192,7 @@ def membership(swarm, end: int) -> None:
 
 
 def reform(swarm, member: int) -> None:
-    """Ask the leader for the next change: a learner, its promotion, a removal, a replacement, or leaving a joint one."""
+    """Ask the leader for the next change: a learner, a promotion, a removal, a replacement, the end of a joint one."""
     leader = leader_of(swarm.world)
     if leader is None:
         return

@@ -22,6 +22,7 @@ REGRESSIONS = {
     10: "a forwarded proposal that the network brought twice took effect twice",
     40: "a copy of a disk that was made while its node ran passed for the disk",
     59: "a lost snapshot that nobody reported kept its follower waiting",
+    347: "a removed leader left members behind that waited for its vote for ever",
     232: "entries that a snapshot had overtaken were applied in the configuration behind it",
 }
 

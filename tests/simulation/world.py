@@ -54,6 +54,7 @@ class World:
         self.seed = seed
         self.lazy_apply = lazy_apply
         self.identity_checked = True
+        self.rng: Callable[[int], int] | None = None  # for all members, in place of one for each incarnation
         self.nodes: dict[int, Node] = {}
         self.positions: dict[int, int] = {}
         self.checker = Checker({}, members)
