@@ -10,9 +10,10 @@
 #   metadata/    definitions: in SQLite, and as RabbitMQ's JSON
 #   protocol/    one connection as a state machine: bytes and time in, bytes out
 #   broker/      what AMQP means: vhosts, exchanges, bindings, queues, consumers
+#   raft/        consensus: one member of a replicated group, as a pure state machine; docs/raft.md
 #   wire/        AMQP 0-9-1 as bytes; knows no state
 #   config/      the table of settings; errors.py the exception tree; hooks.py what a plugin can add
 #
-# `wire`, `protocol` and `broker` are the message path: synchronous, plain typed Python that mypyc can compile.
+# `wire`, `protocol`, `broker` and `raft` are synchronous, plain typed Python that mypyc can compile.
 
 __version__ = "0.1.0"
