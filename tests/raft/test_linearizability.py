@@ -74,7 +74,8 @@ def test_a_known_order_is_only_a_hint():
     assert linearizable(operations)
 
 
-def test_gives_up_on_what_is_too_hard():
+def test_gives_up_on_what_is_too_hard(monkeypatch):
+    monkeypatch.setattr("simulation.linearizability.STEPS_MAX", 1000)
     text = "\n".join(f"1 ? w v{number}" for number in range(40))
     with pytest.raises(TooHard):
         linearizable(history(text + "\n2 3 r nothing"))

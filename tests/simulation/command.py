@@ -120,7 +120,8 @@ def hunted(names: list[str], ways: list[str], budget: float) -> Iterator[dict]:
     """`hunt` in a child, one result after the other. Raises CalledProcessError if it breaks down, as with a mutant that
     no longer fits."""
     start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from simulation import command; sys.exit(command.main())"
-    arguments = [sys.executable, "-c", start, str(TESTS), "hunt", *names, "--budget", str(budget), "--by", ",".join(ways)]
+    options = ["--budget", str(budget), "--by", ",".join(ways)]
+    arguments = [sys.executable, "-c", start, str(TESTS), "hunt", *names, *options]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=TESTS.parent) as child:
         for line in child.stdout or ():
             yield json.loads(line)
@@ -142,12 +143,12 @@ def hunt_all(names: list[str], ways: list[str], budget: float) -> tuple[int, int
 
 def etcd_agrees() -> tuple[int, int]:
     """How many of etcd's files and blocks agree; says so loudly where they are not there."""
-    try:
-        from raft.etcd import replay
-    except ImportError:
-        print("*** etcd's scenarios: their runner (tests/raft/etcd) is MISSING, so nothing was replayed ***")
+    from raft.etcd import replay
+
+    if not replay.files():
+        print("*** etcd's scenarios are MISSING (see tests/raft/etcd/replay.py for where they have to be): 0 agree ***")
         return 0, 0
-    return replay.summary()
+    return replay.totals()
 
 
 def everything(seeds: int, seconds: float) -> int:
@@ -167,6 +168,7 @@ def everything(seeds: int, seconds: float) -> int:
     ran, found = simulate(0, seeds, seconds)
     violations += found
     killed, mutants = hunt_all(list(mutation.mutants()), list(WAYS), MUTANT_BUDGET_S)
+    mutation.install(None)
     files, blocks = etcd_agrees()
     print(
         f"raft: {files} of {ETCD_FILES} files, {blocks} of {ETCD_BLOCKS} blocks, {killed} of {mutants} mutants, "

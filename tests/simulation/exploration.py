@@ -31,23 +31,23 @@ SHARED = (int, str, bytes, float, bool, type(None), m.Entry, m.HardState, m.Memb
 # What nothing depends on: names of writes, counters, and what belongs to the world around.
 SKIPPED = {"token", "last_token", "dropped", "world", "knobs", "founding", "config", "rng", "view", "frozen", "_view"}
 KNOBS = {"election_ticks": 10, "pre_vote": False, "check_quorum": False}
-RECENT = 64  # the next state is one of the latest so many: deep, but not always along the same path
+RECENT = 64  # two times in three the next state is one of the latest so many, else any: deep and wide
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far to go. `atomic`: writes complete at once, so that only messages have orders."""
+    """How far to go. `campaigns` in all; `atomic`: writes complete at once, so that only messages have orders."""
 
     name: str
+    campaigns: int
     terms: int
     entries: int
     crashes: int
     atomic: bool
 
 
-TINY = Bounds("tiny", terms=1, entries=1, crashes=0, atomic=True)
-SMALL = Bounds("small", terms=2, entries=2, crashes=0, atomic=True)
-FULL = Bounds("full", terms=3, entries=3, crashes=1, atomic=False)
+SMALL = Bounds("small", campaigns=2, terms=2, entries=2, crashes=0, atomic=True)
+FULL = Bounds("full", campaigns=6, terms=3, entries=3, crashes=1, atomic=False)
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Explored:
     def __str__(self) -> str:
         how = "all of them" if self.complete else "until time was over"
         return (
-            f"explored {self.states} states ({self.bounds.name}: {self.bounds.terms} terms, {self.bounds.entries} "
-            f"entries, {self.bounds.crashes} crashes) by {self.steps} steps, {self.deepest} deep, {how}, "
+            f"explored {self.states} states ({self.bounds.name}: {self.bounds.campaigns} campaigns, "
+            f"{self.bounds.terms} terms, {self.bounds.entries} entries, {self.bounds.crashes} crashes) by {self.steps} steps, {self.deepest} deep, {how}, "
             f"{self.states / max(self.seconds, 0.001):.0f} a second"
         )
 
@@ -134,12 +134,13 @@ def frozen(thing):
 class State:
     """A world, the messages on their way (by what they say), and how it was reached."""
 
-    __slots__ = ("crashes", "depth", "how", "keys", "pool", "world")
+    __slots__ = ("campaigns", "crashes", "depth", "how", "keys", "pool", "world")
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.pool: dict[tuple, m.Message] = {}
         self.keys: dict[int, tuple] = {}
+        self.campaigns = 0
         self.crashes = 0
         self.depth = 0
         self.how: tuple = ()
@@ -148,7 +149,7 @@ class State:
         """What makes two states the same."""
         checker = self.world.checker
         seen = (frozen(checker.committed), frozen(checker.leaders), frozen(checker.votes))
-        return hash((tuple(sorted(self.keys.items())), frozenset(self.pool), self.crashes, seen))
+        return hash((tuple(sorted(self.keys.items())), frozenset(self.pool), self.campaigns, self.crashes, seen))
 
     def after(self, member: int, name: str, *arguments) -> "State":
         """The state behind one event of `member`; everything that the event does not touch is shared."""
@@ -170,6 +171,7 @@ class State:
         state = State(world)
         state.pool = dict(self.pool)
         state.keys = dict(self.keys)
+        state.campaigns = self.campaigns + (name == "campaign")
         state.crashes = self.crashes
         state.depth = self.depth + 1
         state.how = (self.how, (name, member, *arguments))
@@ -221,7 +223,7 @@ def events_of(state: State, bounds: Bounds) -> list[tuple]:
         if group.role == LEADER:
             if group.last_index() < bounds.entries:
                 events.append((member, "propose", [b"x"]))
-        elif group.term < bounds.terms and (state.depth or member == 1):
+        elif group.term < bounds.terms and state.campaigns < bounds.campaigns and (state.depth or member == 1):
             events.append((member, "campaign"))
         if state.crashes < bounds.crashes and state.depth:
             events.append((member, "crash", 0))
@@ -259,7 +261,7 @@ def explore(bounds: Bounds, seconds: float, seed: int = 0) -> Explored:
     steps = 0
     deepest = 0
     while waiting and time.process_time() - begun < seconds:
-        place = rng.randrange(max(len(waiting) - RECENT, 0), len(waiting))
+        place = rng.randrange(max(len(waiting) - RECENT, 0) if steps % 3 else 0, len(waiting))
         waiting[place], waiting[-1] = waiting[-1], waiting[place]
         state = waiting.pop()
         deepest = max(deepest, state.depth)
