@@ -94,6 +94,8 @@ class Image(LogView):
     def rot(self, index: int) -> None:
         """Lose the entry at `index`, whose checksum is wrong, and with it all behind it."""
         del self.log[max(index - self.start - 1, 0) :]
+        if self.image is not None and self.last_index() < self.image.index:
+            self.start, self.start_term, self.log = self.image.index, self.image.term, []  # the snapshot is whole
         if self.hard.commit > self.last_index():
             self.hard = HardState(self.hard.term, self.hard.vote, self.last_index())
 

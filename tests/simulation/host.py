@@ -174,10 +174,11 @@ class Node:
         while count and disk.pending:
             count -= 1
             append = disk.complete()
+            # Also where nobody is told: a sole voter's disk is known to whoever restarts it.
+            self.world.positions[self.member] = disk.position
             for message in append.after_durable:
                 checker.sends(self, message, True)
                 self.world.on_send(message)
-                self.world.positions[self.member] = disk.position
             if append.snapshot is not None:
                 snapshot = append.snapshot
                 self._restore(snapshot)

@@ -275,9 +275,9 @@ class Swarm:
         progress = 0
         while self.now < moved + HEAL_TICKS * TICK * world.knobs["heartbeat_ticks"]:
             self.until(self.now + 2 * TICK)
-            applied = sum(node.machine.index for node in world.nodes.values())
-            if applied != progress:
-                progress = applied
+            now = self._progress()
+            if now > progress:
+                progress = now
                 moved = self.now
             leader = phases.leader_of(world)
             if leader is not None:
@@ -293,6 +293,12 @@ class Swarm:
                 if node.group is not None
             ]
             raise Violation("L", f"no progress after everything was healed: {'; '.join(state)}")
+
+    def _progress(self) -> int:
+        """Grows while entries are applied, and while a leader's followers catch up, one entry a round as it may be."""
+        leader = phases.leader_of(self.world)
+        matched = sum(other.match for other in leader.group.tracker.progress.values()) if leader is not None else 0
+        return matched + sum(node.machine.index for node in self.world.nodes.values())
 
     def _healed(self, marker: bytes) -> bool:
         """Whether there is a leader that commits, and all whole members have what it has."""
