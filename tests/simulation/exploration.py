@@ -65,7 +65,8 @@ class Explored:
         how = "all of them" if self.complete else "until time was over"
         return (
             f"explored {self.states} states ({self.bounds.name}: {self.bounds.campaigns} campaigns, "
-            f"{self.bounds.terms} terms, {self.bounds.entries} entries, {self.bounds.crashes} crashes) by {self.steps} steps, {self.deepest} deep, {how}, "
+            f"{self.bounds.terms} terms, {self.bounds.entries} entries, {self.bounds.crashes} crashes) "
+            f"by {self.steps} steps, {self.deepest} deep, {how}, "
             f"{self.states / max(self.seconds, 0.001):.0f} a second"
         )
 

@@ -2,8 +2,7 @@
 
     H1  a write is made in the order of tokens; its `after_durable` goes out only when it is complete
     H2  a disk that is empty or older than the one that ran under this identity is refused: who was it may have voted
-        and acknowledged what is not there any more. All that a member sends tells how far its disk is; the others
-        remember that
+        and acknowledged what is not there any more. How far its disk was is remembered elsewhere
     H3  a disk with a checksum that is wrong makes a damaged replica, and what it still had to say is not said
     H4  a failed sync stops the node: what is on the disk is known again only after a restart
 

@@ -22,6 +22,9 @@ REGRESSIONS = {
     10: "a forwarded proposal that the network brought twice took effect twice",
     40: "a copy of a disk that was made while its node ran passed for the disk",
     59: "a lost snapshot that nobody reported kept its follower waiting",
+    13094: "an older copy of a leader's disk passed, as what the leader counted itself was not remembered",
+    13495: "an empty disk passed where a member was alone",
+    13048: "a long way to catch up passed for standing still",
     347: "a removed leader left members behind that waited for its vote for ever",
     232: "entries that a snapshot had overtaken were applied in the configuration behind it",
 }
