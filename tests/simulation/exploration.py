@@ -62,7 +62,7 @@ class Explored:
     seconds: float
 
     def __str__(self) -> str:
-        how = "all of them" if self.complete else "until time was over"
+        how = "all of them" if self.complete else "until its budget was spent"
         return (
             f"explored {self.states} states ({self.bounds.name}: {self.bounds.campaigns} campaigns, "
             f"{self.bounds.terms} terms, {self.bounds.entries} entries, {self.bounds.crashes} crashes) "
@@ -252,8 +252,11 @@ def follow(state: State, event: tuple, bounds: Bounds) -> State:
     return after
 
 
-def explore(bounds: Bounds, seconds: float, seed: int = 0) -> Explored:
-    """Visit states until all are visited or `seconds` of CPU are over. Raises Violation, with the events before it."""
+def explore(bounds: Bounds, seconds: float, seed: int = 0, most: int = 10**9) -> Explored:
+    """Visit states until all or `most` are visited, or `seconds` of CPU are over.
+
+    With the same seed they are visited in the same order. Raises Violation, with the events before it.
+    """
     rng = Random(seed)
     begun = time.process_time()
     start = beginning()
@@ -261,7 +264,7 @@ def explore(bounds: Bounds, seconds: float, seed: int = 0) -> Explored:
     waiting = [start]
     steps = 0
     deepest = 0
-    while waiting and time.process_time() - begun < seconds:
+    while waiting and len(visited) < most and time.process_time() - begun < seconds:
         place = rng.randrange(max(len(waiting) - RECENT, 0) if steps % 3 else 0, len(waiting))
         waiting[place], waiting[-1] = waiting[-1], waiting[place]
         state = waiting.pop()
