@@ -16,6 +16,8 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
+from amqpd.text import one_line
+
 REFUSED: Final = 1
 USAGE: Final = 2
 NOT_RUNNING: Final = 3
@@ -87,7 +89,7 @@ class Node:
 
 def end(code: int, message: str) -> NoReturn:
     """End the program."""
-    lines = [_harmless(line) for line in message.split("\n")]  # RabbitMQ's texts have several
+    lines = [one_line(line) for line in message.split("\n")]  # RabbitMQ's texts have several
     click.echo("amqpctl: " + "\n".join(lines), err=True)
     sys.exit(code)
 
@@ -113,15 +115,8 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (dict, list)):
-        return _harmless(json.dumps(value, ensure_ascii=False)) if value else ""
-    return _harmless(str(value))
-
-
-def _harmless(text: str) -> str:
-    """What clients call their things must not make lines of its own, nor speak to a terminal: it is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
+        return one_line(json.dumps(value, ensure_ascii=False)) if value else ""
+    return one_line(str(value))
 
 
 def _print_table(rows: Rows, headers: bool) -> None:

@@ -21,6 +21,7 @@ import trio
 from amqpd.broker import events
 from amqpd.broker.vhost import DEFAULT_VHOST
 from amqpd.runtime.driver import Driver
+from amqpd.text import one_line
 from amqpd.wire import tables
 
 FIELDS: Final = ("connection", "channel", "vhost", "user")
@@ -47,19 +48,12 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={_quoted(value)}" for name, value in _fields(record).items())
-        line = f"{_timestamp(record)} {record.levelname} {record.name}: {_one_line(record.getMessage())}{fields}"
+        line = f"{_timestamp(record)} {record.levelname} {record.name}: {one_line(record.getMessage())}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def _one_line(text: str) -> str:
-    """What a client sent must not make a log line of its own, nor speak to a terminal: it is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
-
-
 def _quoted(value: object) -> str:
-    text = _one_line(str(value))
+    text = one_line(str(value))
     return json.dumps(text, ensure_ascii=False) if not text or any(mark in text for mark in ' "=') else text
 
 
