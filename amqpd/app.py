@@ -29,7 +29,6 @@ from amqpd.broker.exchanges.types import built_in
 from amqpd.broker.limits import Limits
 from amqpd.broker.node import Broker
 from amqpd.broker.ports import Catalogue
-from amqpd.broker.vhost import DEFAULT_VHOST
 from amqpd.config import Settings, Sources
 from amqpd.errors import ConfigError, DefinitionError, StorageError
 from amqpd.reloading import Parts, Reloader, fill
@@ -214,7 +213,6 @@ class Node:
     def _restore(self) -> None:
         """Make what was there when the node stopped, or a first user where there was nothing. Raises ConfigError."""
         with self.driver.round():
-            self.broker.remove_vhost(DEFAULT_VHOST)  # it is there again if it was stored
             try:
                 if self._store is not None and not self._store.fresh:
                     self.definitions.restore(self._store.load())

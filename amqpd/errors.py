@@ -91,11 +91,12 @@ class StorageFullError(StorageError):
 class ProtocolError(AmqpdError):
     """A peer broke a rule, or asked for what it cannot have.
 
-    `code` is an AMQP reply code; `text` the reply-text as sent, `NAME - explanation`.
+    `code` is an AMQP reply code; `text` the reply-text as sent, `NAME - explanation`; operators get the explanation.
     """
 
     def __init__(self, code: int, explanation: str) -> None:
         self.code = code
+        self.explanation = explanation
         self.text = f"{REPLY_NAMES[code]} - {explanation}"
         super().__init__(self.text)
 

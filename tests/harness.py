@@ -647,6 +647,7 @@ class World:
         self._random = 0
         self.now_ms = 1000
         self.broker = Broker(chosen, catalogue or Catalogue(), self._bytes, "rabbit@test", types)
+        self.broker.add_vhost("/")
         self.broker.offset_ms = EPOCH_MS - self.now_ms
         self.broker.at(self.now_ms)
         self.wires: list[Wire] = []

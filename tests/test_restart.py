@@ -100,7 +100,6 @@ class Stored:
         self.writer.close()
         store = Store(self.path)
         broker = Broker(self.world.broker.limits, Catalogue(), os.urandom, "again")
-        broker.remove_vhost("/")
         Definitions(broker, Accounts(broker.vhosts)).restore(store.load())
         store.close()
         return broker

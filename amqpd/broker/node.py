@@ -21,7 +21,7 @@ from amqpd.broker.exchanges.types import built_in
 from amqpd.broker.limits import Limits
 from amqpd.broker.ports import Catalogue, Owner
 from amqpd.broker.timers import Timer, Timers
-from amqpd.broker.vhost import DEFAULT_VHOST, VHost
+from amqpd.broker.vhost import VHost
 
 if TYPE_CHECKING:
     from amqpd.broker.deadletter import DeadLetter
@@ -83,7 +83,6 @@ class Broker:
         self.global_parameters: Final[dict[str, object]] = {}
         self._usage: Final[dict[str, Usage]] = {}
         self._random: Final = random
-        self.add_vhost(DEFAULT_VHOST)
 
     # -- time
 

@@ -83,7 +83,7 @@ class Definitions:
         try:
             note = self._handlers.get(type(command), self._account)(command)
         except ProtocolError as error:  # what a client would be told, without the name of the reply code
-            raise DefinitionError(_reason(error)) from None
+            raise DefinitionError(error.explanation) from None
         if not self._restoring:
             definitionevents.emit(self.broker.events, command)
         return note or ""
@@ -109,7 +109,6 @@ class Definitions:
         """
         broker = self.broker
         scratch = Broker(broker.limits, Catalogue(), lambda size: bytes(size), broker.name, broker.exchange_types)
-        scratch.remove_vhost(DEFAULT_VHOST)
         copy = Definitions(scratch, Accounts(scratch.vhosts))
         copy.restore(present)
         here, there = broker.vhosts.get(DEFAULT_VHOST), scratch.vhosts.get(DEFAULT_VHOST)
@@ -234,7 +233,7 @@ class Definitions:
     def _kept(self, existing: Destination | None, error: ProtocolError) -> str:
         if existing is None or not self._keep:
             raise error
-        return f"{existing.described()} is kept as it is: {_reason(error)}"
+        return f"{existing.described()} is kept as it is: {error.explanation}"
 
     def _delete_queue(self, command: c.DeleteQueue) -> None:
         vhost = self._vhost(command.vhost)
@@ -327,7 +326,3 @@ def _check_queue_type(command: c.PutQueue) -> None:
         raise DefinitionError(f"a queue is of type {', '.join(QUEUE_TYPES)}, not '{command.type}'")
     if argument is not None and (argument.kind != LONGSTR or argument.text() != command.type):
         raise DefinitionError(f"the queue's type is {command.type}, and its argument {QUEUE_TYPE} says something else")
-
-
-def _reason(error: ProtocolError) -> str:
-    return error.text.partition(" - ")[2]

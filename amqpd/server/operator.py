@@ -96,7 +96,7 @@ class Operator:
         except DefinitionError as error:
             raise Refused(str(error)) from None
         except ProtocolError as error:
-            raise Refused(error.text.partition(" - ")[2]) from None
+            raise Refused(error.explanation) from None
 
     # -- what there is
 

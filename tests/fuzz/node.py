@@ -99,6 +99,7 @@ class Node:
             assert hasattr(settings, name)
             setattr(settings, name, value)
         self.broker = Broker(settings, Catalogue(), self._bytes, "fuzz")
+        self.broker.add_vhost("/")
         self.broker.alarms.subscribe(self._alarms_changed)
         self.sockets: list[Socket] = []
         self.now_ms = 0
