@@ -103,10 +103,7 @@ class Answers(Timer):
         key = (question.kind, question.name, question.permission, question.routing_key)
         if key in self._allowed:
             return True
-        answer = user.authority.check(user, question)
-        if answer == PENDING:
-            raise AnswerPending(question)
-        if answer != ALLOWED:
+        if not _allows(user, question):
             return False
         if len(self._allowed) >= ANSWERS_MAX and not self.waiting:
             self._allowed.clear()
@@ -164,7 +161,10 @@ def check_topic(channel: Channel, exchange: Exchange | None, key: str, permissio
 
 def may_enter(user: User, vhost: str) -> bool:
     """Whether the user may use a vhost at all; asked once, so not remembered. Raises AnswerPending."""
-    question = Question("vhost", vhost)
+    return _allows(user, Question("vhost", vhost))
+
+
+def _allows(user: User, question: Question) -> bool:
     answer = user.authority.check(user, question)
     if answer == PENDING:
         raise AnswerPending(question)
