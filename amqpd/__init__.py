@@ -12,7 +12,7 @@
 #   broker/      what AMQP means: vhosts, exchanges, bindings, queues, consumers
 #   raft/        consensus: one member of a replicated group, as a pure state machine; docs/raft.md
 #   wire/        AMQP 0-9-1 as bytes; knows no state
-#   config/      the table of settings; errors.py the exception tree; hooks.py what a plugin can add; text.py readable names
+#   config/      the table of settings; errors.py the exception tree; hooks.py plugins; text.py readable names
 #
 # `wire`, `protocol`, `broker` and `raft` are synchronous, plain typed Python that mypyc can compile.
 
