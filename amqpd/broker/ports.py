@@ -1,7 +1,8 @@
 """What the domain asks of the outside. Implementations live in the rooms above or beside it.
 
 `DeliverySink` is a channel as queues and consumers see it; `Owner` a connection as exclusive queues see it; `Transport`
-the socket below it; `Authenticator` decides who it is; `Catalogue` keeps durable definitions. All are synchronous.
+the socket below it; `Authenticator` decides who it is; `Catalogue` keeps durable definitions; `Journal` and `Pages`
+keep messages. All are synchronous.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
 
+from amqpd.wire.primitives import BytesWriter
+
 if TYPE_CHECKING:
     from amqpd.broker.commands import Command
     from amqpd.broker.consumers import Consumer
     from amqpd.broker.message import Message
     from amqpd.broker.queues.contract import Queue
+    from amqpd.ranges import Ranges
 
 
 class Owner:
@@ -263,3 +267,169 @@ class Catalogue:
     def settle(self, stored: Callable[[], None]) -> bool:
         """True when all that the method in hand depends on is stored. Else False; `stored` is called once it is."""
         return self.needed <= self.stored
+
+
+# -- the message store (`amqpd.store`; the words are explained in docs/storage.md)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Job:
+    """Something that blocks. `run` is called in a worker's thread, `finish` afterwards in a round."""
+
+    def run(self) -> None:
+        """Do it. Raises StorageError; StorageFullError where it has not begun, and can be tried again."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """It was done."""
+        raise NotImplementedError
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Worker:
+    """Runs jobs in their order, one at a time, in a thread of its own."""
+
+    def submit(self, job: Job) -> None:
+        """Have `job` run. Does not block."""
+        raise NotImplementedError
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Batch(Job):
+    """Records that reach the disk together or not at all. `size` in bytes as they stand in the file."""
+
+    def __init__(self, sequence: int, size: int) -> None:
+        self.sequence: Final = sequence
+        self.size = size
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Journal:
+    """The node's write-ahead log. Records are gathered in `out` and sealed as a batch.
+
+    `file` is the number of the file in which the batch that is gathered will stand, `records` how many it has. `begin`
+    must be called before the first record of a batch, which is when `records` is 0.
+    """
+
+    def __init__(self) -> None:
+        self.out = BytesWriter()
+        self.file = 0
+        self.records = 0
+
+    def begin(self) -> None:
+        """Choose the file of the next batch."""
+        raise NotImplementedError
+
+    def group(self, ref: int, identity: bytes, level: int, label: bytes) -> None:
+        """Say which log `ref` means. Due once in each file, before the first use."""
+        raise NotImplementedError
+
+    def entry(self, ref: int, index: int, term: int, size: int) -> None:
+        """A message; the caller writes exactly `size` bytes of it into `out` then."""
+        raise NotImplementedError
+
+    def entry_in_many(self, refs: list[int], indexes: list[int], term: int, size: int) -> None:
+        """The same, where several logs have the message."""
+        raise NotImplementedError
+
+    def settle(self, ref: int, ranges: list[int]) -> None:
+        """Messages are gone for good: first index, last index, first, last, and so on."""
+        raise NotImplementedError
+
+    def forget(self, ref: int) -> None:
+        """A whole log is gone."""
+        raise NotImplementedError
+
+    def mark(self, ref: int, index: int) -> None:
+        """What is below `index` has been delivered before. For an orderly stop."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """The last record of an orderly stop."""
+        raise NotImplementedError
+
+    def seal(self) -> Batch | None:
+        """What was gathered, to be written; None where nothing was."""
+        raise NotImplementedError
+
+    def oldest(self) -> int:
+        """The number of the oldest file in use."""
+        raise NotImplementedError
+
+    def surplus(self) -> bool:
+        """Whether the journal is larger than it should be: its oldest file is to be freed."""
+        raise NotImplementedError
+
+    def free(self, file: int) -> Job:
+        """Nothing in `file`, the oldest and not the present one, is needed any more."""
+        raise NotImplementedError
+
+    def prepare(self) -> Job | None:
+        """Make the files that will be needed next; None where they are there."""
+        raise NotImplementedError
+
+
+@mypyc_attr(acyclic=True)
+class Page:
+    """A run of messages that were written together, by their positions `first` to `last`.
+
+    `count` messages with `size` bytes of bodies, `persistent` of them persistent, of which `live` are not settled.
+    `kept`: a queue will read it again, so what is transient in it counts too. `payload` is there until the page is
+    written, or when it was read ahead. `settled` are the positions that are gone.
+    """
+
+    __slots__ = (
+        "count", "file", "first", "kept", "last", "length", "live", "offset", "payload", "persistent", "settled", "size"
+    )  # fmt: skip
+
+    def __init__(self, first: int, last: int, count: int, size: int, persistent: int) -> None:
+        self.first = first
+        self.last = last
+        self.count = count
+        self.size = size
+        self.persistent = persistent
+        self.live = persistent
+        self.kept = False
+        self.payload: bytes | None = None
+        self.settled: Ranges | None = None
+        self.file = 0
+        self.offset = 0
+        self.length = 0
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Pages:
+    """Where pages are. `pending` bytes are taken and not written yet; of `used` bytes in files `dead` are of no use."""
+
+    def __init__(self) -> None:
+        self.pending = 0
+        self.used = 0
+        self.dead = 0
+
+    def write(self, page: Page, identity: bytes, level: int, label: bytes, index: bytes, payload: bytes) -> None:
+        """Take a page. `index` as `amqpd.pageindex` makes it; `payload` has a size of four bytes before each message."""
+        raise NotImplementedError
+
+    def read(self, page: Page) -> bytes:
+        """The payload. Blocks where it was not read ahead. Raises StorageError."""
+        raise NotImplementedError
+
+    def fetch(self, page: Page) -> None:
+        """Read a page ahead."""
+        raise NotImplementedError
+
+    def settle(self, page: Page, first: int, last: int, count: int) -> None:
+        """What stands at `first` to `last`, `count` persistent messages, is gone, or has another home, for good."""
+        raise NotImplementedError
+
+    def drop(self, page: Page) -> None:
+        """All of a page is gone."""
+        raise NotImplementedError
+
+    def sync(self, done: Callable[[], None]) -> None:
+        """Have everything that was taken so far on disk, and then what was settled; `done` in a round after that."""
+        raise NotImplementedError
+
+    def tidy(self) -> None:
+        """Begin to win space back, where that is worth it."""
+        raise NotImplementedError
