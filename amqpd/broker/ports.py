@@ -40,6 +40,10 @@ class Owner:
         """Stop acting on what was received after the current frame, and go on when others have had their turn."""
         raise NotImplementedError
 
+    def disk_caught_up(self) -> None:
+        """It had published more than the disk could take, and may go on."""
+        raise NotImplementedError
+
 
 class Certificate:
     """What a client's certificate, which has been verified, says of its owner.
@@ -222,6 +226,10 @@ class DeliverySink:
         """The queue ended this consumer: forget it and tell the client."""
         raise NotImplementedError
 
+    def stored(self, first: int, last: int) -> None:
+        """Publishes `first` to `last` of this channel are on disk, and can be confirmed."""
+        raise NotImplementedError
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Catalogue:
@@ -375,12 +383,27 @@ class Page:
 
     `count` messages with `size` bytes of bodies, `persistent` of them persistent, of which `live` are not settled.
     `kept`: a queue will read it again, so what is transient in it counts too. `payload` is there until the page is
-    written, or when it was read ahead. `settled` are the positions that are gone.
+    written, or when it was read ahead. `settled` are the positions that are gone. `offset_ms` was the time of day minus
+    the broker's when its messages were encoded. `earlier`: a node's life before this one wrote it, and what is
+    transient in it is gone.
     """
 
     __slots__ = (
-        "count", "file", "first", "kept", "last", "length", "live", "offset", "payload", "persistent", "settled", "size"
-    )  # fmt: skip
+        "count",
+        "earlier",
+        "file",
+        "first",
+        "kept",
+        "last",
+        "length",
+        "live",
+        "offset",
+        "offset_ms",
+        "payload",
+        "persistent",
+        "settled",
+        "size",
+    )
 
     def __init__(self, first: int, last: int, count: int, size: int, persistent: int) -> None:
         self.first = first
@@ -395,6 +418,8 @@ class Page:
         self.file = 0
         self.offset = 0
         self.length = 0
+        self.offset_ms = 0
+        self.earlier = False
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -407,7 +432,7 @@ class Pages:
         self.dead = 0
 
     def write(self, page: Page, identity: bytes, level: int, label: bytes, index: bytes, payload: bytes) -> None:
-        """Take a page. `index` as `amqpd.pageindex` makes it; `payload` has a size of four bytes before each message."""
+        """Take a page: `index` is of `amqpd.pageindex`, and in `payload` four bytes of size precede each message."""
         raise NotImplementedError
 
     def read(self, page: Page) -> bytes:
