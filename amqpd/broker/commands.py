@@ -127,7 +127,11 @@ class DeleteExchange(Command):
 
 @dataclass(frozen=True)
 class PutQueue(Command):
-    """A durable queue; `type` is classic, quorum or stream."""
+    """A durable queue; `type` is classic, quorum or stream.
+
+    `identity` says which of all queues that ever had the name it is: 16 bytes, or none where that is to be chosen. It
+    is no part of the definition: queues that differ in it alone are the same for everybody but the message store.
+    """
 
     vhost: str
     name: str
@@ -135,6 +139,7 @@ class PutQueue(Command):
     durable: bool = True
     auto_delete: bool = False
     arguments: Table = field(default_factory=list)
+    identity: bytes = field(default=b"", compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,10 @@ class Broker:
         token = base64.urlsafe_b64encode(self._random(16)).rstrip(b"=")
         return prefix + "-" + token.decode("ascii")
 
+    def new_identity(self) -> bytes:
+        """16 bytes that no queue has had."""
+        return self._random(16)
+
     # -- connections
 
     def connection_opened(self, connection: Owner) -> None:

@@ -54,7 +54,13 @@ def delete_exchange(exchange: Exchange) -> DeleteExchange:
 def put_queue(queue: Queue) -> PutQueue:
     """The command that makes it."""
     return PutQueue(
-        queue.vhost.name, queue.name, queue.type_name, queue.durable, queue.auto_delete, queue.arguments
+        queue.vhost.name,
+        queue.name,
+        queue.type_name,
+        queue.durable,
+        queue.auto_delete,
+        queue.arguments,
+        queue.identity,
     )
 
 

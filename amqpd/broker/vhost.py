@@ -312,15 +312,21 @@ class VHost:
         self._add_queue(created)
         return created
 
-    def restore_queue(self, name: str, kind: str, durable: bool, auto_delete: bool, arguments: Table) -> None:
-        """Create a queue that was defined before, of any type, here or on another broker. Raises 406."""
+    def restore_queue(
+        self, name: str, kind: str, durable: bool, auto_delete: bool, arguments: Table, identity: bytes = b""
+    ) -> None:
+        """Create a queue that was defined before, of any type, here or on another broker. Raises 406.
+
+        Without an `identity` it is another queue than before, as far as messages go.
+        """
         if kind != "classic":
-            self._add_queue(AbsentQueue(self, name, kind, durable, auto_delete, arguments))
+            self._add_queue(AbsentQueue(self, name, kind, durable, auto_delete, arguments), identity)
             return
         names.check_classic(arguments, described_queue(name, self.name))
-        self._add_queue(ClassicQueue(self, name, durable, auto_delete, arguments, None))
+        self._add_queue(ClassicQueue(self, name, durable, auto_delete, arguments, None), identity)
 
-    def _add_queue(self, queue: Queue) -> None:
+    def _add_queue(self, queue: Queue, identity: bytes = b"") -> None:
+        queue.identity = identity or self.broker.new_identity()
         self.queues[queue.name] = queue
         self.policies.select(queue)
         self.clear_routes()

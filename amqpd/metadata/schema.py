@@ -20,6 +20,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -31,7 +32,7 @@ from sqlalchemy import (
 from amqpd.metadata import arguments
 from amqpd.wire.tables import Table as Arguments
 
-REVISION: Final = "0001"  # of the newest migration; revisions are numbers of four digits
+REVISION: Final = "0002"  # of the newest migration; revisions are numbers of four digits
 APPLICATION_ID: Final = 0x616D_7170  # "amqp": marks a SQLite file as ours
 
 
@@ -177,6 +178,7 @@ queues: Final = _table(
     _flag("durable"),
     _flag("auto_delete"),
     _arguments(),
+    Column("identity", LargeBinary, nullable=False),
 )
 bindings: Final = _table(
     "bindings",

@@ -224,7 +224,9 @@ class Definitions:
         if not self._restoring:
             check_reserved("queue", command.name)
             vhost.check_queue_limit(command.name)
-        vhost.restore_queue(command.name, command.type, command.durable, command.auto_delete, command.arguments)
+        vhost.restore_queue(
+            command.name, command.type, command.durable, command.auto_delete, command.arguments, command.identity
+        )
         queue = vhost.queues[command.name]
         if not queue.absent:
             return ""

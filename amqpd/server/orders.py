@@ -22,6 +22,7 @@ INTEGER_MAX: Final = 2**63 - 1  # of a column in the database
 
 # What the fields hold that are no texts. (Compiled classes do not tell their fields' types in words.)
 _FLAGS: Final = frozenset({"durable", "auto_delete", "internal", "operator"})
+NOT_FOR_OPERATORS: Final = "identity"  # of a queue: the node chooses it
 _LIMITS: Final = (c.PutVHostLimit, c.PutUserLimit)
 
 
@@ -34,7 +35,7 @@ def command_from(order: Mapping[str, object]) -> c.Command:
     findings = Findings()
     given: dict[str, object] = {}
     if sound(order, (), findings):
-        fields = {field.name: field for field in dataclasses.fields(kind)}
+        fields = {field.name: field for field in dataclasses.fields(kind) if field.name != NOT_FOR_OPERATORS}
         unknown = [key for key in order if key not in fields and key != "order"]
         if unknown:
             raise DefinitionError(f"{name} has no field {unknown[0]!r}; it has {', '.join(fields)}")

@@ -114,6 +114,26 @@ def test_a_released_schema_becomes_that_of_the_models_and_keeps_its_rows(path, t
     assert shape(path) == shape(new)
 
 
+def identities(store: Store) -> list[bytes]:
+    return [command.identity for command in store.load() if isinstance(command, c.PutQueue)]
+
+
+def test_queues_that_had_no_identity_get_one_each_and_keep_it(path):
+    restore(path, "0001")
+    with closing(Store(path)) as store:
+        made = identities(store)
+    assert [len(identity) for identity in made] == [16, 16, 16]
+    assert len(set(made)) == 3
+    with closing(Store(path)) as store:
+        assert identities(store) == made
+
+
+def test_an_identity_is_kept_by_migrations(path):
+    restore(path, "0002")
+    with closing(Store(path)) as store:
+        assert identities(store) == [queue.identity for queue in EVERY_KIND if isinstance(queue, c.PutQueue)]
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_released_schema_is_kept_with_rows_in_every_table(path, revision):
     restore(path, revision)
@@ -172,7 +192,9 @@ def test_alembic_is_not_imported_where_there_is_nothing_to_migrate(path):
 
 # -- to a revision that does not exist yet
 
-HEAD = 'from alembic import op\nimport sqlalchemy as sa\nrevision = "0002"\ndown_revision = "0001"\n'
+NOW = schema.REVISION
+NEXT = f"{int(NOW) + 1:04}"
+HEAD = f'from alembic import op\nimport sqlalchemy as sa\nrevision = "{NEXT}"\ndown_revision = "{NOW}"\n'
 
 WHOLE_TABLE = """
 def upgrade():
@@ -199,17 +221,17 @@ def upgrade():
 
 @pytest.fixture
 def old(path, tmp_path, monkeypatch):
-    """A database of revision 0001, for a program whose newest is 0002; where that migration is to be written."""
+    """A database of today's, for a program whose newest revision is the next; where that migration is to be written."""
     with closing(Store(path)) as store:
         store.apply(EVERY_KIND, SEQUENCE)
     location = tmp_path / "100% migrations"
     versions = location / "versions"
     versions.mkdir(parents=True)
-    for name in ("env.py", "versions/0001_definitions.py"):
-        (location / name).write_text((migrations.LOCATION / name).read_text())
+    for file in (migrations.LOCATION / "env.py", *(migrations.LOCATION / "versions").glob("0*.py")):
+        (location / file.relative_to(migrations.LOCATION)).write_text(file.read_text())
     monkeypatch.setattr(migrations, "LOCATION", location)
-    monkeypatch.setattr(schema, "REVISION", "0002")
-    return versions / "0002_next.py"
+    monkeypatch.setattr(schema, "REVISION", NEXT)
+    return versions / f"{NEXT}_next.py"
 
 
 def test_a_migration_keeps_what_depends_on_a_table_that_is_made_anew(old, path, caplog):
@@ -221,7 +243,7 @@ def test_a_migration_keeps_what_depends_on_a_table_that_is_made_anew(old, path, 
         store.apply([c.DeleteVHost("/")], SEQUENCE + 1)
         # Foreign keys are in force again.
         assert {getattr(command, "vhost", "Zürich") for command in store.load()} == {"Zürich"}
-    assert f"migrating {path} from schema 0001 to 0002; a copy is in {path}.schema-0001" in caplog.text
+    assert f"migrating {path} from schema {NOW} to {NEXT}; a copy is in {path}.schema-{NOW}" in caplog.text
     with closing(Store(path)) as store:
         assert store.sequence == SEQUENCE + 1
 
@@ -229,9 +251,9 @@ def test_a_migration_keeps_what_depends_on_a_table_that_is_made_anew(old, path, 
 def test_a_copy_is_kept_that_the_older_program_can_use(old, path, monkeypatch):
     old.write_text(HEAD + WHOLE_TABLE)
     Store(path).close()
-    copy = path.with_name(f"{NAME}.schema-0001")
+    copy = path.with_name(f"{NAME}.schema-{NOW}")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    monkeypatch.setattr(schema, "REVISION", "0001")
+    monkeypatch.setattr(schema, "REVISION", NOW)
     copy.rename(path)
     with closing(Store(path)) as store:
         assert (store.load(), store.sequence) == (EVERY_KIND, SEQUENCE)
@@ -239,12 +261,12 @@ def test_a_copy_is_kept_that_the_older_program_can_use(old, path, monkeypatch):
 
 def test_a_copy_never_replaces_another(old, path):
     old.write_text(HEAD + WHOLE_TABLE)
-    for name in (f"{NAME}.schema-0001", f"{NAME}.schema-0001-2"):
+    for name in (f"{NAME}.schema-{NOW}", f"{NAME}.schema-{NOW}-2"):
         path.with_name(name).write_text("mine")
     Store(path).close()
-    assert path.with_name(f"{NAME}.schema-0001").read_text() == "mine"
-    assert path.with_name(f"{NAME}.schema-0001-2").read_text() == "mine"
-    assert path.with_name(f"{NAME}.schema-0001-3").read_bytes().startswith(b"SQLite format 3\0")
+    assert path.with_name(f"{NAME}.schema-{NOW}").read_text() == "mine"
+    assert path.with_name(f"{NAME}.schema-{NOW}-2").read_text() == "mine"
+    assert path.with_name(f"{NAME}.schema-{NOW}-3").read_bytes().startswith(b"SQLite format 3\0")
 
 
 @pytest.mark.parametrize(
@@ -262,12 +284,12 @@ def test_a_migration_that_fails_changes_nothing(old, path, monkeypatch, migratio
     with pytest.raises(ConfigError) as caught:
         Store(path)
     assert str(caught.value) == (
-        f"{path} could not be migrated from schema 0001 to 0002 ({reason}); nothing was changed: go on with the "
+        f"{path} could not be migrated from schema {NOW} to {NEXT} ({reason}); nothing was changed: go on with the "
         "version of amqpd that it was used with, and report this"
     )
     assert (dump(path), path.read_bytes()) == (before, content)
     assert {file.name for file in path.parent.iterdir() if file.is_file()} == {NAME, f"{NAME}.lock"}
-    monkeypatch.setattr(schema, "REVISION", "0001")
+    monkeypatch.setattr(schema, "REVISION", NOW)
     with closing(Store(path)) as store:
         assert (store.load(), store.sequence) == (EVERY_KIND, SEQUENCE)
 
@@ -282,8 +304,8 @@ def test_without_space_for_a_copy_there_is_no_migration(old, path, monkeypatch):
     with pytest.raises(ConfigError) as caught:
         Store(path)
     assert str(caught.value) == (
-        f"{path} must be migrated to schema 0002, and cannot be copied before ([Errno 28] No space left on device); "
+        f"{path} must be migrated to schema {NEXT}, and cannot be copied before ([Errno 28] No space left on device); "
         "make space beside it"
     )
     assert dump(path) == before
-    assert not path.with_name(f"{NAME}.schema-0001").exists()
+    assert not path.with_name(f"{NAME}.schema-{NOW}").exists()

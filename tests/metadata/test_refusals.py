@@ -16,7 +16,7 @@ from metadata.samples import EVERY_KIND
 
 from amqpd.broker import commands as c
 from amqpd.errors import ConfigError
-from amqpd.metadata import database, faults
+from amqpd.metadata import database, faults, schema
 from amqpd.metadata.store import NAME, Store
 
 MANY = [*EVERY_KIND, *(c.PutQueue("/", f"many-{number}", arguments=[]) for number in range(500))]
@@ -162,12 +162,12 @@ def test_damage_is_described(made):
 # -- ours, but not as we left it
 
 
-@pytest.mark.parametrize("newer", ["0002", "0010", "9999"])
+@pytest.mark.parametrize("newer", ["0003", "0010", "9999"])
 def test_a_newer_schema(made, newer):
     tell(made, f"UPDATE alembic_version SET version_num = '{newer}'")
     refused(
         made,
-        f"{{path}} has the schema {newer}, and this version of amqpd knows those up to 0001; run the newer version "
+        f"{{path}} has the schema {newer}, and this version of amqpd knows those up to 0002; run the newer version "
         "that it was used with, or {restore}",
     )
 
@@ -186,7 +186,7 @@ def test_a_schema_that_nobody_knows(made, unknown):
     ("statement", "detail"),
     [
         ("DELETE FROM alembic_version", "its schema is of no known revision: ''"),
-        ("INSERT INTO alembic_version VALUES ('0002')", "its schema is of no known revision: ''"),
+        ("INSERT INTO alembic_version VALUES ('0003')", "its schema is of no known revision: ''"),
         ("DROP TABLE alembic_version", "no such table: alembic_version"),
         ("DROP TABLE topic_permissions", "its table topic_permissions lacks user, vhost, exchange, write, read"),
         ("ALTER TABLE queues RENAME COLUMN type TO kind", "its table queues lacks type"),
@@ -227,10 +227,10 @@ def test_a_second_store(made):
 
 
 def test_a_refusal_leaves_the_database_to_others(made):
-    tell(made, "UPDATE alembic_version SET version_num = '0002'")
+    tell(made, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ConfigError):
         Store(made)
-    tell(made, "UPDATE alembic_version SET version_num = '0001'")
+    tell(made, f"UPDATE alembic_version SET version_num = '{schema.REVISION}'")
     Store(made).close()
 
 

@@ -172,6 +172,16 @@ def test_putting_what_is_there_replaces_it_and_nothing_else(full, kind):
     assert full.load() == [*EVERY_KIND[:number], new, *EVERY_KIND[number + 1 :]]
 
 
+def test_a_queue_keeps_its_identity_until_another_takes_its_name(full):
+    def identities():
+        return [queue.identity for queue in full.load() if isinstance(queue, c.PutQueue)]
+
+    stored = [queue.identity for queue in EVERY_KIND if isinstance(queue, c.PutQueue)]
+    assert identities() == stored
+    full.apply([c.DeleteQueue("/", "orders"), c.PutQueue("/", "orders", identity=b"i" * 16)], 11)
+    assert identities() == [b"i" * 16, *stored[1:]]
+
+
 def test_a_binding_is_the_same_with_its_arguments_in_another_order(store):
     one, other = ("a", longstr("1")), ("b", longstr("2"))
     store.apply([c.PutVHost("/"), c.PutBinding("/", "e", "queue", "q", "k", [other, one])], 1)

@@ -339,6 +339,30 @@ def test_a_binding_from_the_event_exchange_is_restored_with_and_without_it(node)
     assert binding in node.snapshot()
 
 
+def identities(commands):
+    return {command.name: command.identity for command in commands if isinstance(command, c.PutQueue)}
+
+
+def test_a_queue_has_an_identity_which_is_recorded_and_restored(node):
+    node.apply(c.PutQueue("/", "a"), c.PutQueue("/", "b", "quorum"))
+    made = identities(node.snapshot())
+    assert {len(identity) for identity in made.values()} == {16}
+    assert made["a"] != made["b"]
+    assert identities(node.catalogue.commands) == made
+    again = Node()
+    again.definitions.restore(node.catalogue.commands)
+    assert identities(again.snapshot()) == made
+
+
+def test_a_queue_that_is_made_again_is_another(node):
+    node.apply(c.PutQueue("/", "q"))
+    before = identities(node.snapshot())
+    node.apply(c.PutQueue("/", "q"))
+    assert identities(node.snapshot()) == before
+    node.apply(c.DeleteQueue("/", "q"), c.PutQueue("/", "q"))
+    assert identities(node.snapshot()) != before
+
+
 def test_a_copy_is_the_same_and_apart(node):
     node.apply(*STATE)
     before = node.snapshot()

@@ -31,7 +31,8 @@ class Fetched:
 class Queue(Destination):
     """The contract. `owner` is the connection of an exclusive queue; `volatile` ones are not listed anywhere.
 
-    `absent` ones are of a type that this node does not serve; `type_name` is classic, quorum or stream.
+    `absent` ones are of a type that this node does not serve; `type_name` is classic, quorum or stream. `identity` is
+    given to it when the vhost takes it, and tells it from all queues that ever had its name.
     """
 
     volatile = False
@@ -43,6 +44,7 @@ class Queue(Destination):
         super().__init__(vhost, name, durable, auto_delete, arguments)
         self.owner = owner
         self.type_name = "classic"
+        self.identity = b""
         self.deleted = False
         self.ack_timeout_ms = -1  # how long a delivery may wait for its acknowledgement; -1 for ever
 
