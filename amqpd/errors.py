@@ -12,6 +12,9 @@
       DefinitionError        an operator's order, or a line of a definitions file, cannot be carried out
       StorageError           what has to be on disk cannot be put there: the node stops
         StorageFullError       ... for want of space, or because the file is in use: the node tries again
+        DamagedError           files of the message store are not what was written: the node does not start
+        KeyMissingError        ... are encrypted with a key that the node was not given
+        VersionError           ... are of a format that this amqpd does not know
 
 Expected outcomes on a message's way (no route, overflow) are return values, never exceptions. Whoever calls a core
 translates: what reaches a client is always a reply code and a text of RabbitMQ's (`docs/compatibility.md`).
@@ -86,6 +89,18 @@ class StorageError(AmqpdError):
 
 class StorageFullError(StorageError):
     """There was no room for a write, or the file was in use: the same write can be tried again."""
+
+
+class DamagedError(StorageError):
+    """What was acknowledged cannot be read. The text says where, what is concerned, and how to go on."""
+
+
+class KeyMissingError(StorageError):
+    """A file is encrypted, and its key is not among those the node was given; the text names both."""
+
+
+class VersionError(StorageError):
+    """A file is of a format that this version does not know; the text says which."""
 
 
 class ProtocolError(AmqpdError):

@@ -31,8 +31,9 @@ def test_version_is_the_installed_one():
     assert importlib.import_module("amqpd").__version__ == metadata.version("amqpd")
 
 
-def test_the_compiled_group_covers_the_message_path_and_raft():
-    assert {name.split(".")[1] for name in compiled_names()} == {"wire", "protocol", "broker", "raft"}
+def test_the_compiled_group_covers_the_message_path_the_store_and_raft():
+    rooms = {"wire", "protocol", "broker", "store", "raft", "ranges", "pageindex"}
+    assert {name.split(".")[1] for name in compiled_names()} == rooms
 
 
 def test_modules_left_interpreted_exist():

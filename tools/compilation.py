@@ -13,12 +13,17 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-ROOMS = ("amqpd/wire", "amqpd/protocol", "amqpd/broker", "amqpd/raft")
-"""The message path and the Raft core (docs/decisions/mypyc.md): synchronous, fully typed, no awaits."""
+ROOMS = ("amqpd/wire", "amqpd/protocol", "amqpd/broker", "amqpd/store", "amqpd/raft")
+"""The message path, what keeps it, and the Raft core (docs/decisions/mypyc.md): synchronous, fully typed, no awaits."""
+
+SHARED = ("amqpd/ranges.py", "amqpd/pageindex.py")
+"""Modules below those rooms that several of them use."""
 
 INTERPRETED = frozenset(
     {
         "amqpd/broker/commands.py",  # dataclasses of the control plane: mypyc fails on a field of type object
+        "amqpd/store/cipher.py",  # calls of a library, one per batch or page; imports it only where there is a key
+        "amqpd/store/files.py",  # system calls, and base classes that tests subclass
         "amqpd/wire/standin.py",  # used only where there is no librt, hence no mypyc either; and it needs struct
     }
 )
@@ -32,10 +37,14 @@ def compiled_modules(root: Path) -> list[str]:
     """
     return sorted(
         path
-        for room in ROOMS
-        for path in (file.relative_to(root).as_posix() for file in (root / room).rglob("*.py"))
+        for room in (*ROOMS, *SHARED)
+        for path in (file.relative_to(root).as_posix() for file in _modules(root / room))
         if not path.endswith("/__init__.py") and path not in INTERPRETED
     )
+
+
+def _modules(place: Path) -> list[Path]:
+    return [place] if place.suffix == ".py" else sorted(place.rglob("*.py"))
 
 
 def why_not_compiled() -> str:
