@@ -312,19 +312,22 @@ class Mode(Kind):
 
 
 class Watermark(Kind):
-    """A share of the memory there is, or a number of bytes."""
+    """A share of the memory there is, up to `most`, or a number of bytes."""
 
     name = "share or size"
 
+    def __init__(self, most: float = 1.0) -> None:
+        self._most: Final = most
+
     @property
     def allowed(self) -> str:
-        return 'a share of memory from 0.0 to 1.0, or a size such as 2000000000 or "2GiB"'
+        return f'a share of memory from 0.0 to {self._most}, or a size such as 2000000000 or "2GiB"'
 
     def parse(self, raw: object) -> Value:
         text = str(raw).strip() if isinstance(raw, (str, int, float)) and not isinstance(raw, bool) else ""
-        if re.fullmatch(r"0|1|[01]\.\d+", text):
+        if re.fullmatch(r"0|1|\d{1,3}\.\d+", text):
             share = float(text)
-            if share > 1:
+            if share > self._most:
                 raise ValueError
             return share
         return Size(2, 2**63 - 1).parse(raw)

@@ -30,8 +30,7 @@ from amqpd.config.table import SETTINGS
 Words = tuple[str, ...]
 
 _UNSAFE_VERSIONS: Final = ("tlsv1", "tlsv1.1")
-_ABSOLUTE: Final = ("vm_memory_high_watermark", "absolute")
-_RELATIVE: Final = ("vm_memory_high_watermark", "relative")
+_AS_SIZE_OR_SHARE: Final = ("vm_memory_high_watermark", "disk_free_limit")
 _ANONYMOUS: Final = "ANONYMOUS"
 # RabbitMQ's levels, the most talkative first, and what they are here.
 _LEVELS: Final = {
@@ -86,8 +85,9 @@ class Translator:
 
     def _leave_out(self) -> None:
         """Values that RabbitMQ has, and that are not in force beside others, or here."""
-        if _RELATIVE in self._left and _ABSOLUTE in self._left:
-            self._warn(self._left.pop(_RELATIVE), "changes nothing: vm_memory_high_watermark.absolute comes first")
+        for name in _AS_SIZE_OR_SHARE:
+            if (name, "relative") in self._left and (name, "absolute") in self._left:
+                self._warn(self._left.pop((name, "relative")), f"changes nothing: {name}.absolute comes first")
         for words, entry in list(self._left.items()):
             if words[:-1] == ("ssl_options", "versions") and entry.value in _UNSAFE_VERSIONS:
                 self._warn(self._left.pop(words), f"{entry.value} is not safe and is left out")

@@ -60,6 +60,13 @@ def share(value: str) -> str:
     return value
 
 
+def ratio(value: str) -> str:
+    """The same, where it can be more than all of it."""
+    if re.fullmatch(r"\d{1,3}\.\d+", value, re.ASCII) is None:
+        raise ValueError
+    return value
+
+
 def without(prefix: str, suffix: str = "") -> Callable[[str], str]:
     """The name of an Erlang module without what all modules of its sort have in their names."""
     return lambda value: value.removeprefix(prefix).removesuffix(suffix)

@@ -11,6 +11,7 @@ from typing import Final
 from amqpd.config.access import ACCESS, DEFINITIONS, FIRST_USER, TLS
 from amqpd.config.kinds import LONG_TEXT, Addresses, Choice, Duration, Flag, Mode, Names, Number, Size, Text, Watermark
 from amqpd.config.setting import Setting
+from amqpd.config.storage import STORAGE
 
 __all__ = ["GROUPS", "SETTINGS", "Setting"]
 
@@ -104,6 +105,14 @@ _RESOURCES: Final = (
         0.6,
         "How much memory the process may use before connections that publish are blocked. A share refers to the "
         "container's limit where there is one, else to the machine's memory. They go on below 95 % of the watermark.",
+        reloadable=True,
+    ),
+    Setting(
+        "disk_free_limit",
+        Watermark(most=100.0),
+        50_000_000,
+        "How much must be free on the file system of `data_dir`, as a size or as a share of memory, before connections "
+        "that publish are blocked. A share refers to the same memory as `vm_memory_high_watermark`. 0 is no limit.",
         reloadable=True,
     ),
     Setting(
@@ -284,6 +293,7 @@ GROUPS: Final = (
     ("TLS", TLS),
     ("Limits", _LIMITS),
     ("Resources", _RESOURCES),
+    ("Messages on disk", STORAGE),
     ("Protocol", _PROTOCOL),
 )
 SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for _title, group in GROUPS for setting in group}

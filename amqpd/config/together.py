@@ -7,7 +7,7 @@ from amqpd.config.settings import Settings
 
 def mistakes(settings: Settings) -> list[str]:
     """A line for each."""
-    return [*_order(settings), *_logins(settings), *_listeners(settings), *_tls(settings)]
+    return [*_order(settings), *_journal(settings), *_logins(settings), *_listeners(settings), *_tls(settings)]
 
 
 def _order(settings: Settings) -> list[str]:
@@ -21,6 +21,13 @@ def _order(settings: Settings) -> list[str]:
         for lower, higher in pairs
         if settings.number(lower) > settings.number(higher)
     ]
+
+
+def _journal(settings: Settings) -> list[str]:
+    file, most = settings.number("journal.file_size"), settings.number("journal.size_max")
+    if most >= 2 * file:
+        return []
+    return [f"journal.size_max ({most}) is less than twice journal.file_size ({file}): one file is always in use"]
 
 
 def _logins(settings: Settings) -> list[str]:
