@@ -104,6 +104,13 @@ class Ranges:
         """Every range as (first, last)."""
         return list(zip(self.firsts, self.lasts, strict=True))
 
+    def spans_between(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Every range as far as it is from `first` to `last`."""
+        found: list[tuple[int, int]] = []
+        for place in range(bisect_left(self.lasts, first), bisect_right(self.firsts, last)):
+            found.append((max(first, self.firsts[place]), min(last, self.lasts[place])))
+        return found
+
     def copy(self) -> Ranges:
         """Another one with the same indexes."""
         found = Ranges()

@@ -16,6 +16,7 @@ from amqpd.wire.tables import Field, Table
 
 if TYPE_CHECKING:
     from amqpd.broker.queues.contract import Queue
+    from amqpd.broker.queues.ready import ReadyList
 
 REJECTED: Final = "rejected"
 EXPIRED: Final = "expired"
@@ -86,10 +87,19 @@ class DeadLetter:
     """A message that `queue` let go for `reason`, on its way to `exchange`; `routing_key` None keeps its own keys.
 
     `redelivered` marks it for good: RabbitMQ does that with what a client refused by basic.reject, but not by nack.
+    It was taken from `level`, at `position`, and is settled there once it has been published.
     """
 
     def __init__(
-        self, queue: Queue, message: Message, reason: str, exchange: str, routing_key: str | None, redelivered: bool
+        self,
+        queue: Queue,
+        message: Message,
+        reason: str,
+        exchange: str,
+        routing_key: str | None,
+        redelivered: bool,
+        level: ReadyList | None = None,
+        position: int = -1,
     ) -> None:
         self.queue: Final = queue
         self.message: Final = message
@@ -97,6 +107,13 @@ class DeadLetter:
         self.exchange: Final = exchange
         self.routing_key: Final = routing_key
         self.redelivered: Final = redelivered
+        self._level: Final = level
+        self._position: Final = position
+
+    def settle(self) -> None:
+        """It has been published, or is lost: its queue need not have it any more."""
+        if self._level is not None:
+            self._level.settle(self._position, self.message)
 
 
 def record(message: Message, queue: str, reason: str, wall_ms: int) -> list[Death]:

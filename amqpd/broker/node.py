@@ -20,11 +20,13 @@ from amqpd.broker.exchanges.contract import Registry
 from amqpd.broker.exchanges.types import built_in
 from amqpd.broker.limits import Limits
 from amqpd.broker.ports import Catalogue, Owner
+from amqpd.broker.queues.ready import Footprint
 from amqpd.broker.timers import Timer, Timers
 from amqpd.broker.vhost import VHost
 
 if TYPE_CHECKING:
     from amqpd.broker.deadletter import DeadLetter
+    from amqpd.broker.persistence.keeper import Keeper
 
 
 LETTERS_A_ROUND: Final = 500
@@ -67,6 +69,8 @@ class Broker:
         self.offset_ms = 0
         self.timers: Final = Timers()
         self.alarms: Final = Alarms()
+        self.keeper: Keeper | None = None  # of a node that has a disk; set before anything is defined
+        self.footprint: Final = Footprint()
         self.events: Final = Events(self)
         self.alarms.observe(self.events.alarms_changed)
         self._dead_letters: Final[deque[DeadLetter]] = deque()
@@ -120,8 +124,11 @@ class Broker:
     # -- the end of a round
 
     def flush(self) -> None:
-        """Finish what this round began: dead letters first, then one flush for each connection that was touched."""
+        """Finish what this round began: dead letters first, then the disk's part, then one flush for each connection
+        that was touched."""
         self.settle()
+        if self.keeper is not None:
+            self.keeper.commit()
         while self.touched:
             touched = self.touched
             self.touched = []
@@ -133,6 +140,7 @@ class Broker:
         if len(self._dead_letters) < self.limits.dead_letters_max:
             self._dead_letters.append(letter)
             return
+        letter.settle()
         self._letters_lost += 1
         if self._letters_lost & (self._letters_lost - 1) == 0:
             log.error("%d dead letters lost: dead_letters_max (%d) wait", self._letters_lost, len(self._dead_letters))
@@ -149,6 +157,7 @@ class Broker:
                 return
             letter = letters.popleft()
             letter.queue.vhost.publish_dead_letter(letter)
+            letter.settle()
         if letters:
             self.timers.schedule(self._settling, self.now_ms)
 

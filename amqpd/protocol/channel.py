@@ -249,6 +249,15 @@ class Channel(DeliverySink):
         if confirms is not None and not self.closing:
             confirms.flush(self.connection.out, self.number)
 
+    def stored(self, first: int, last: int) -> None:
+        confirms = self.publisher.confirms
+        if confirms is None or self.closing:
+            return
+        if not confirms.pending:
+            self.connection.confirming.append(self)
+        confirms.resolve_run(first, last)
+        self.connection.touch()
+
     # -- consumers
 
     def cancel(self, consumer: Consumer) -> None:

@@ -42,6 +42,15 @@ class Confirms:
         else:
             self._ahead[number] = False
 
+    def resolve_run(self, first: int, last: int) -> None:
+        """The same for publishes `first` to `last`, all of them accepted."""
+        if first == self._run + 1:
+            self.pending = True
+            self._run = last
+            return
+        for number in range(first, last + 1):
+            self.resolve(number, True)
+
     def flush(self, out: BytesWriter, channel: int) -> None:
         """Write the acks and nacks of everything resolved since the last call."""
         self.pending = False

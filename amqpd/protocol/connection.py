@@ -47,6 +47,7 @@ from amqpd.wire.tables import Table
 
 if TYPE_CHECKING:
     from amqpd.broker.node import Broker
+    from amqpd.broker.persistence.keeper import Keeper
     from amqpd.broker.ports import Authenticator, LoginRefused, Peer, Transport, User
     from amqpd.broker.vhost import VHost
 
@@ -87,6 +88,7 @@ class Connection(Owner):
         self.state = AWAIT_HEADER
         self.paused = False
         self.blocked = False
+        self._slowed = False  # because the disk cannot keep up
         self.throttled = False
         self.yielding = False
         self.user: User | None = None
@@ -312,17 +314,24 @@ class Connection(Owner):
 
     def reply(self, channel: int, payload: bytes) -> None:
         """Write the answer of a method that changed definitions: once these are stored, and reading stops till then."""
-        if self.broker.catalogue.settle(self._definitions_stored):
-            if payload:
-                self.send(channel, payload)
-            return
+        if not self.broker.catalogue.settle(self._stored):
+            self._withhold(channel, payload)
+        elif payload:
+            self.send(channel, payload)
+
+    def reply_when_stored(self, keeper: Keeper, channel: int, payload: bytes) -> None:
+        """Write an answer once all that happened in this round is on disk, and reading stops till then."""
+        keeper.when_stored(self._stored)
+        self._withhold(channel, payload)
+
+    def _withhold(self, channel: int, payload: bytes) -> None:
         out = BytesWriter()
         if payload:
             write_frame(out, METHOD, channel, payload)
         self._withheld = out.getvalue()
         self.paused = True
 
-    def _definitions_stored(self) -> None:
+    def _stored(self) -> None:
         withheld = self._withheld
         self._withheld = None
         if withheld is None or self.state == CLOSED:
@@ -397,8 +406,20 @@ class Connection(Owner):
         log.info("connection unblocked", extra=self.log_fields(0))
         self._go_on()
 
+    def outran_disk(self, keeper: Keeper) -> None:
+        """It publishes while too much waits for the disk: read nothing more until that is less (RabbitMQ: flow)."""
+        if not self._slowed and self.state == RUNNING:
+            self._slowed = True
+            self.paused = True
+            keeper.slow_down(self)
+
+    def disk_caught_up(self) -> None:
+        self._slowed = False
+        if self.state != CLOSED:
+            self._go_on()
+
     def _go_on(self) -> None:
-        if self.blocked or self.throttled or self._asking:
+        if self.blocked or self.throttled or self._asking or self._slowed:
             return
         if self._withheld is not None or self._attempt is not None:
             return

@@ -298,12 +298,20 @@ class Publisher:
         if transaction is not None:
             transaction.publish(queues, message, mandatory)
         else:
+            keeper = self._broker.keeper
+            changes = keeper.changes if keeper is not None else 0
             accepted = self.enqueue(queues, message, mandatory)
             confirms = self.confirms
             if confirms is not None:
-                if not confirms.pending:
-                    self._connection.confirming.append(self._channel)
-                confirms.resolve(confirms.begin(), accepted)
+                number = confirms.begin()
+                if keeper is not None and keeper.changes != changes and accepted:
+                    keeper.confirm(self._channel, number)
+                else:
+                    if not confirms.pending:
+                        self._connection.confirming.append(self._channel)
+                    confirms.resolve(number, accepted)
+            if keeper is not None and keeper.slow:
+                self._connection.outran_disk(keeper)
 
     def enqueue(self, queues: list[Queue], message: Message, mandatory: bool) -> bool:
         """Give a message to its queues, or return it to the client; False if one of them refused it."""

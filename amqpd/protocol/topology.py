@@ -237,8 +237,13 @@ def queue_purge(channel: Channel, reader: Reader) -> None:
     nowait = reader.octet() & 1 != 0
     reader.finish()
     queue = find_queue(channel, name)
-    count = queue.purge()
-    _answer(channel, nowait, methods.counted(methods.QUEUE_PURGE_OK, count))
+    keeper = channel.vhost.broker.keeper
+    changes = keeper.changes if keeper is not None else 0
+    answer = methods.counted(methods.QUEUE_PURGE_OK, queue.purge())
+    if keeper is not None and keeper.changes != changes and not nowait:
+        channel.connection.reply_when_stored(keeper, channel.number, answer)
+    else:
+        _answer(channel, nowait, answer)
 
 
 def queue_delete(channel: Channel, reader: Reader) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from amqpd.broker.message import NEVER, Message, address_of
-from amqpd.broker.queues.ready import ReadyList
+from amqpd.broker.queues.ready import Footprint, ReadyList
 
 
 def message(number):
@@ -18,7 +18,7 @@ class AgainstASortedList(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.real, self.ready, self.out, self.next = ReadyList(), {}, {}, 0
+        self.real, self.ready, self.out, self.next = ReadyList(0, Footprint()), {}, {}, 0
 
     @rule(count=st.sampled_from([1, 2, 3, 1500]))
     def append(self, count):
@@ -49,8 +49,8 @@ class AgainstASortedList(RuleBasedStateMachine):
     @rule()
     def pass_by(self):
         """Delivered at once: it has a position all the same."""
-        assert self.real.pass_by() == self.next
         self.out[self.next] = message(self.next)
+        assert self.real.pass_by(self.out[self.next], True) == self.next
         self.next += 1
 
     @rule()
@@ -71,7 +71,7 @@ TestAgainstASortedList.settings = settings(max_examples=50, stateful_step_count=
 
 def test_what_was_popped_is_not_kept():
     """The room of messages that are gone is given back."""
-    ready = ReadyList()
+    ready = ReadyList(0, Footprint())
     for number in range(10_000):
         ready.append(message(number))
         if number >= 10:

@@ -1,8 +1,11 @@
-"""The classic queue: one node, in memory, FIFO within each priority.
+"""The classic queue: one node, FIFO within each priority. What is persistent in a durable one survives restarts.
 
 Takes part in everything of `behaviour.md` sections 4, 7, 8, 10, 11 and 14. What limits, TTL, priorities and dead
 letters cost is paid only by queues and messages that use them: an ordinary publish is `publish`, its first branch. All
 of them but priorities can change at any time, for what is queued too (`follow_policies`).
+
+A ready list knows what its messages are on disk, if they are; the queue says what becomes of what it took from there:
+`lend` what may come back, `settle` what is gone for good. A dead letter is settled after it was published.
 
 Invariants: a message is ready, unacknowledged, or gone. While consumers wait in the ring and would accept, nothing is
 ready (every operation that could break that ends in `dispatch`). `ready_bytes` counts the bodies of ready messages.
@@ -76,7 +79,7 @@ class ClassicQueue(Queue):
         settings = Settings(arguments, {})
         self.settings = settings
         self.consumers: Final = Consumers(settings.single_active_consumer)
-        self.ready: Final = ReadyList(0)  # the only level of a queue without priorities
+        self.ready: Final = self._new_level(0)  # the only level of a queue without priorities
         self.levels: Final = [self.ready]  # those that were needed so far, the highest priority last
         self.ready_messages = 0
         self.ready_bytes = 0
@@ -88,6 +91,32 @@ class ClassicQueue(Queue):
         self._unused: Final = UnusedTimer(self)
         self._surplus: SurplusTimer | None = None
         self.touch()
+
+    def _new_level(self, priority: int) -> ReadyList:
+        broker = self.vhost.broker
+        keeper = broker.keeper
+        return ReadyList(priority, broker.footprint) if keeper is None else keeper.level(self, priority)
+
+    def level(self, priority: int) -> ReadyList:
+        """The messages of a priority, which is at most the highest that the queue knows."""
+        levels = self.levels
+        at = len(levels)
+        while levels[at - 1].priority > priority:
+            at -= 1
+        if levels[at - 1].priority < priority:
+            levels.insert(at, self._new_level(priority))
+            return levels[at]
+        return levels[at - 1]
+
+    def ready_lists(self) -> list[ReadyList]:
+        return self.levels
+
+    def restored(self) -> None:
+        """Its lists have got the messages that were there when the node stopped."""
+        self.ready_messages = sum([len(level) for level in self.levels])
+        self.ready_bytes = sum([level.restored_bytes for level in self.levels])
+        self.expiring = self.ready_messages > 0
+        self.dispatch()
 
     def follow_policies(self, definition: dict[str, object]) -> None:
         settings = Settings(self.arguments, definition)
@@ -113,9 +142,10 @@ class ClassicQueue(Queue):
         if self.ready_messages == 0:
             consumer = self.consumers.take()
             if consumer is not None:
-                if not consumer.no_ack:
+                kept = not consumer.no_ack
+                if kept:
                     self.unacked_messages += 1
-                consumer.sink.deliver(consumer, message, self.ready.pass_by(), False)
+                consumer.sink.deliver(consumer, message, self.ready.pass_by(message, kept), False)
                 return True
         self.ready.append(message)
         self.ready_messages += 1
@@ -126,13 +156,16 @@ class ClassicQueue(Queue):
         settings = self.settings
         if settings.overflow != "drop-head" and self._overflows(1, message.size):
             if settings.overflow == "reject-publish-dlx":
-                self._dead_letter(message, deadletter.MAXLEN)
+                self._dead_letter(None, message, deadletter.MAXLEN)
             return False
         level = self._level_of(message)
         if self.ready_messages == 0:
             consumer = self.consumers.take()
             if consumer is not None:
-                self._hand_over(consumer, message, level.pass_by(), False)
+                kept = not consumer.no_ack
+                if kept:
+                    self.unacked_messages += 1
+                consumer.sink.deliver(consumer, message, level.pass_by(message, kept), False)
                 return True
         if message.expiration_ms >= 0:
             self.expiring = True
@@ -156,7 +189,10 @@ class ClassicQueue(Queue):
         for _ in range(LET_GO_AT_ONCE):
             if not self.ready_messages or not self._overflows(0, 0):
                 return
-            self._dead_letter(self._pop(self._head_level()), deadletter.MAXLEN)
+            level = self._head_level()
+            message = self._pop(level)
+            level.lend(message)
+            self._dead_letter(level, message, deadletter.MAXLEN, level.position)
         if self._surplus is None:
             self._surplus = SurplusTimer(self)
         broker = self.vhost.broker
@@ -182,7 +218,9 @@ class ClassicQueue(Queue):
             if due_ms > broker.now_ms:
                 broker.timers.schedule(self._expiry, due_ms)
                 return True
-            self._dead_letter(self._pop(level), deadletter.EXPIRED)
+            message = self._pop(level)
+            level.lend(message)
+            self._dead_letter(level, message, deadletter.EXPIRED, level.position)
         broker.timers.schedule(self._expiry, broker.now_ms + 1)
         return False
 
@@ -191,7 +229,7 @@ class ClassicQueue(Queue):
         ttl_ms = self.settings.message_ttl_ms
         if message.expiration_ms >= 0 and (ttl_ms < 0 or message.expiration_ms < ttl_ms):
             ttl_ms = message.expiration_ms
-        return message.arrived_ms + ttl_ms if ttl_ms >= 0 else -1
+        return max(0, message.arrived_ms + ttl_ms) if ttl_ms >= 0 else -1  # it may have come before this node started
 
     def touch(self) -> None:
         if self.settings.expires_ms < 0:
@@ -213,12 +251,12 @@ class ClassicQueue(Queue):
                 break
             level = self._head_level()
             message = self._pop(level)
-            self._hand_over(consumer, message, level.position, level.redelivered)
-
-    def _hand_over(self, consumer: Consumer, message: Message, position: int, redelivered: bool) -> None:
-        if not consumer.no_ack:
-            self.unacked_messages += 1
-        consumer.sink.deliver(consumer, message, position, redelivered)
+            if consumer.no_ack:
+                level.settle(level.position, message)
+            else:
+                level.lend(message)
+                self.unacked_messages += 1
+            consumer.sink.deliver(consumer, message, level.position, level.redelivered)
 
     def fetch(self, keep: bool) -> Fetched | None:
         self.touch()
@@ -231,7 +269,10 @@ class ClassicQueue(Queue):
         position = level.position
         redelivered = level.redelivered or message.redelivered
         if keep:
+            level.lend(message)
             self.unacked_messages += 1
+        else:
+            level.settle(position, message)
         self.expire()
         return Fetched(message, position, redelivered, self.ready_messages)
 
@@ -246,27 +287,24 @@ class ClassicQueue(Queue):
 
     def _level_of(self, message: Message) -> ReadyList:
         priority = min(message.priority, self.settings.highest_priority)
-        if priority <= 0:
-            return self.ready
-        levels = self.levels
-        at = len(levels)
-        while levels[at - 1].priority > priority:
-            at -= 1
-        if levels[at - 1].priority < priority:
-            levels.insert(at, ReadyList(priority))
-            return levels[at]
-        return levels[at - 1]
+        return self.ready if priority <= 0 else self.level(priority)
 
     def _pop(self, level: ReadyList) -> Message:
         message = level.pop()
         self.ready_messages -= 1
         self.ready_bytes -= message.size
+        if level.drift:
+            self.ready_bytes += level.drift
+            level.drift = 0
         return message
 
     # -- deliveries are settled
 
     def acknowledge(self, unacked: Unacked) -> None:
         self.unacked_messages -= 1
+        message = unacked.message
+        if message.persistent and self.durable:
+            self._level_of(message).settle(unacked.position, message)
 
     def requeue(self, unacked: Unacked) -> None:
         self.unacked_messages -= 1
@@ -282,14 +320,20 @@ class ClassicQueue(Queue):
     def reject(self, unacked: Unacked, marked: bool) -> None:
         self.unacked_messages -= 1
         if not self.deleted:
-            self._dead_letter(unacked.message, deadletter.REJECTED, marked)
+            message = unacked.message
+            self._dead_letter(self._level_of(message), message, deadletter.REJECTED, unacked.position, marked)
 
-    def _dead_letter(self, message: Message, reason: str, marked: bool = False) -> None:
+    def _dead_letter(
+        self, level: ReadyList | None, message: Message, reason: str, position: int = -1, marked: bool = False
+    ) -> None:
+        """Let a message go that was taken from `level`, or from none."""
         exchange = self.settings.dead_letter_exchange
         if exchange is not None:
             key = self.settings.dead_letter_routing_key
-            letter = deadletter.DeadLetter(self, message, reason, exchange, key, marked)
+            letter = deadletter.DeadLetter(self, message, reason, exchange, key, marked, level, position)
             self.vhost.broker.dead_letter(letter)
+        elif level is not None:
+            level.settle(position, message)
 
     # -- consumers
 
@@ -328,6 +372,10 @@ class ClassicQueue(Queue):
     def close(self) -> int:
         self.deleted = True
         timers = self.vhost.broker.timers
+        keeper = self.vhost.broker.keeper
+        for level in self.levels:
+            if keeper is not None and level.log is not None:
+                keeper.forget(level.log)
         count = self.purge()
         timers.cancel(self._unused)
         timers.cancel(self._expiry)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from amqpd.broker.consumers import Consumer
     from amqpd.broker.message import Message, Unacked
     from amqpd.broker.ports import Owner
+    from amqpd.broker.queues.ready import ReadyList
     from amqpd.broker.vhost import VHost
 
 
@@ -78,6 +79,10 @@ class Queue(Destination):
     def reject(self, unacked: Unacked, marked: bool) -> None:
         """A delivery was refused: dead-letter it, `marked` as redelivered for good, or drop it."""
         raise NotImplementedError
+
+    def ready_lists(self) -> list[ReadyList]:
+        """Its waiting messages, the lowest priority first; none where it keeps none."""
+        return []
 
     def dispatch(self) -> None:
         """Give ready messages to consumers, as long as there are both."""

@@ -4,92 +4,480 @@ A position is the number of the message in the order of its arrival. Messages le
 have consecutive positions and need not store them; those that come back (`put_back`) have smaller positions than any
 fresh one and stand in a heap before them. So a requeued message returns to its place, in O(log n), and an ordinary one
 costs a list slot.
+
+What waits long need not stay in memory. From the front to the back stand
+
+    returned (heap)    head (list)    runs: pages on disk, or lists    tail (list)
+
+and a page is read when the list before it is used up, the one after it ahead of that. As long as there are no runs,
+head and tail are one list. `page_out` makes pages of what is in memory.
+
+What a durable queue must find again after a restart is in its `log`: the list tells it what comes and goes.
+
+Invariants: positions ascend from the heap's through head, runs and tail. `resident` counts what is in memory. A list
+in memory was either read from one page, its `_home`, or from none.
 """
 
 from __future__ import annotations
 
 import heapq
-from typing import Final
+from collections import deque
+from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.message import Message
+from amqpd.broker.persistence.paging import PAGE_BYTES, PAGE_MESSAGES, Pager
+
+if TYPE_CHECKING:
+    from amqpd.broker.persistence.log import Log
+    from amqpd.broker.ports import Page
+
+OVERHEAD: Final = 200  # bytes that a waiting message costs besides its content
 
 _COMPACT_AT: Final = 1024
 
 
-class ReadyList:
-    """One level of `priority`. After `pop`, `position` and `redelivered` tell of the message that was popped."""
+class Footprint:
+    """What all waiting messages that are in memory take, in bytes."""
 
-    def __init__(self, priority: int = 0) -> None:
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
+class Run:
+    """Messages in the middle: `messages` at `positions`, or those of `page` from position `start` on.
+
+    `count` of them, `persistent` ones among them, `size` bytes of bodies (estimated where some of the page is gone).
+    """
+
+    __slots__ = ("count", "messages", "page", "persistent", "positions", "size", "start")
+
+    def __init__(
+        self,
+        page: Page | None,
+        start: int,
+        positions: list[int],
+        messages: list[Message],
+        count: int,
+        persistent: int,
+        size: int,
+    ) -> None:
+        self.page: Final = page
+        self.start: Final = start
+        self.positions: Final = positions
+        self.messages: Final = messages
+        self.count: Final = count
+        self.persistent: Final = persistent
+        self.size: Final = size
+
+
+def run_of_page(page: Page) -> Run:
+    """All of a page that is not gone."""
+    count = page.live if page.earlier else page.count
+    size = page.size * count // page.count
+    return Run(page, page.first, [], [], count, page.live, size)
+
+
+def run_of_messages(positions: list[int], messages: list[Message]) -> Run:
+    """Messages that are in memory."""
+    return Run(None, positions[0], positions, messages, len(messages), 0, sum([message.size for message in messages]))
+
+
+class ReadyList:
+    """One level of `priority`. After `pop`, `position` and `redelivered` tell of the message that was popped.
+
+    `next` is the position of the message that comes next. Whatever is below `redelivered_below` was delivered before.
+    `drift` is by how much the bodies that were read from pages differ from what was said of them; `restored_bytes` are
+    those of `restore`.
+    """
+
+    def __init__(
+        self, priority: int, footprint: Footprint, log: Log | None = None, pager: Pager | None = None
+    ) -> None:
         self.priority: Final = priority
-        self._fresh: list[Message | None] = []
-        self._head = 0  # index in _fresh of the oldest fresh message
-        self._base = 0  # position of _fresh[0]
-        self._returned: list[tuple[int, Message]] = []
+        self.log: Final = log
+        self.pager: Final = pager
+        self.next = 0
+        self.redelivered_below = 0
+        self.resident = 0
+        self.drift = 0
+        self.restored_bytes = 0
         self.position = -1
         self.redelivered = False
+        self._footprint: Final = footprint
+        self._count = 0
+        self._returned: list[tuple[int, Message]] = []
+        self._fresh: list[Message | None] = []
+        self._head = 0  # index in _fresh of the oldest
+        self._base = 0  # position of _fresh[0], where _positions is None
+        self._positions: list[int] | None = None
+        self._home: Page | None = None
+        self._runs: deque[Run] = deque()
+        self._tail: list[Message | None] = []
+        self._tail_base = 0
+        self._split = False  # whether head and tail are two lists
+        self._last: list[Message | None] = self._fresh  # where the next one goes
 
     def __len__(self) -> int:
-        return len(self._fresh) - self._head + len(self._returned)
+        return self._count
+
+    # -- messages come
 
     def append(self, message: Message) -> None:
         """A new message, at the tail."""
-        self._fresh.append(message)
+        position = self.next
+        self.next = position + 1
+        self._last.append(message)
+        self._count += 1
+        size = len(message.content) + OVERHEAD
+        self.resident += size
+        self._footprint.bytes += size
+        log = self.log
+        if log is not None and message.persistent:
+            log.add(position, message)
 
-    def pass_by(self) -> int:
-        """The position of a message that is delivered without ever standing here. Only while the list is empty."""
-        position = self._base + self._head
-        self._base += 1
+    def pass_by(self, message: Message, kept: bool) -> int:
+        """The position of a message that is delivered without ever standing here. Only while the list is empty.
+
+        `kept` when it is to be acknowledged.
+        """
+        position = self.next
+        self.next = position + 1
+        self._base = position + 1
+        log = self.log
+        if kept and log is not None and message.persistent:
+            log.add(position, message)
+            log.lend(position, message)
         return position
 
     def put_back(self, position: int, message: Message) -> None:
         """A message that was popped, back to its place."""
         heapq.heappush(self._returned, (position, message))
+        self._count += 1
+        self._account(message, 1)
+
+    def _account(self, message: Message, sign: int) -> None:
+        size = sign * (len(message.content) + OVERHEAD)
+        self.resident += size
+        self._footprint.bytes += size
+
+    # -- messages go
 
     def peek(self) -> Message:
-        """The head. The list is not empty."""
+        """The head. The list is not empty. Blocks where it has to be read from disk."""
         if self._returned:
             return self._returned[0][1]
+        if self._head == len(self._fresh):
+            self._load()
         message = self._fresh[self._head]
         assert message is not None
         return message
 
     def pop(self) -> Message:
-        """Remove and return the head. The list is not empty."""
+        """Remove and return the head. The list is not empty. Blocks where it has to be read from disk.
+
+        Who pops says what becomes of it: `lend` or `settle`.
+        """
+        self._count -= 1
         if self._returned:
             self.position, message = heapq.heappop(self._returned)
             self.redelivered = True
+            self._account(message, -1)
             return message
+        if self._head == len(self._fresh):
+            self._load()
         head = self._head
         fresh = self._fresh[head]
         assert fresh is not None
         self._fresh[head] = None
-        self.position = self._base + head
-        self.redelivered = False
+        positions = self._positions
+        position = self._base + head if positions is None else positions[head]
+        self.position = position
+        self.redelivered = position < self.redelivered_below
         head += 1
         if head == len(self._fresh):
-            self._fresh.clear()
-            self._base += head
-            head = 0
+            self._head = head
+            self._used_up()
         elif head >= _COMPACT_AT and head * 2 >= len(self._fresh):
-            del self._fresh[:head]
-            self._base += head
-            head = 0
-        self._head = head
+            self._cut(head)
+        else:
+            self._head = head
+        size = len(fresh.content) + OVERHEAD
+        self.resident -= size
+        self._footprint.bytes -= size
         return fresh
 
+    def lend(self, message: Message) -> None:
+        """What was popped may come back, or is not settled yet."""
+        log = self.log
+        if log is not None and message.persistent:
+            log.lend(self.position, message)
+
+    def settle(self, position: int, message: Message) -> None:
+        """A message that was popped is gone for good."""
+        log = self.log
+        if log is not None and message.persistent:
+            log.settle(position)
+
+    def _cut(self, head: int) -> None:
+        """Forget the used part of the head list."""
+        del self._fresh[:head]
+        if self._positions is not None:
+            del self._positions[:head]
+        self._base += head
+        self._head = 0
+
+    def _used_up(self) -> None:
+        """The head list has been delivered."""
+        self._head = 0
+        self._home = None
+        self._positions = None
+        if self._runs:
+            self._fresh.clear()
+        elif self._split:
+            self._take_tail()
+        else:
+            self._fresh.clear()
+            self._base = self.next
+
+    def _take_tail(self) -> None:
+        self._fresh = self._tail
+        self._base = self._tail_base
+        self._tail = []
+        self._last = self._fresh
+        self._split = False
+
+    def _load(self) -> None:
+        """Make the first run the head list, and have the next one read ahead."""
+        while self._head == len(self._fresh):
+            if not self._runs:
+                self._take_tail()
+                return
+            run = self._runs.popleft()
+            positions, messages = run.positions, run.messages
+            if run.page is not None:
+                positions, messages = self._read(run, run.page)
+            self._fresh = []
+            self._fresh.extend(messages)
+            self._positions = positions
+            self._head = 0
+        if self._runs and self._runs[0].page is not None and self.pager is not None:
+            self.pager.fetch(self._runs[0].page)
+
+    def _read(self, run: Run, page: Page) -> tuple[list[int], list[Message]]:
+        assert self.pager is not None
+        positions, messages = self.pager.read(page, run.start)
+        size = 0
+        for message in messages:
+            self._account(message, 1)
+            size += message.size
+        self.drift += size - run.size
+        self._home = page if self.pager.loaded(page) else None
+        return positions, messages
+
+    # -- memory is short, or a file of the journal is to be freed
+
+    def page_out(self, keep: int, below: int, limit: int) -> int:
+        """Write messages in memory to pages: about `limit` bytes of those at positions lower than `below`.
+
+        The first `keep` bytes of the head stay. Those that came back stay too. Returns the bytes that were freed.
+        """
+        pager = self.pager
+        if pager is None:
+            return 0
+        before = self.resident
+        runs: deque[Run] = deque()
+        self._page_out_head(pager, keep, below, limit, runs)
+        rest = self._runs
+        while rest:
+            run = rest.popleft()
+            if run.page is None and run.start < below and before - self.resident < limit:
+                for piece in self._paged(pager, run.positions, run.messages, below, before - limit):
+                    runs.append(piece)
+            else:
+                runs.append(run)
+        self._runs = runs
+        if runs and not self._split:
+            self._split_tail()
+        if self._split and self._tail and before - self.resident < limit:
+            self._page_out_tail(pager, below, before - limit)
+        return before - self.resident
+
+    def _page_out_head(self, pager: Pager, keep: int, below: int, limit: int, runs: deque[Run]) -> None:
+        at = self._head
+        kept = 0
+        fresh = self._fresh
+        while at < len(fresh) and kept < keep:
+            message = fresh[at]
+            assert message is not None
+            kept += len(message.content) + OVERHEAD
+            at += 1
+        if at == len(fresh):
+            return
+        positions = self._positions_from(at)
+        if positions[0] >= below:
+            return
+        messages = [message for message in fresh[at:] if message is not None]
+        home = self._home
+        if home is not None and _persistent(messages) < len(messages):
+            return  # compaction may have left out what is transient, and what is persistent needs no other home
+        del fresh[at:]
+        if self._positions is not None:
+            del self._positions[at:]
+        if home is not None:
+            for message in messages:
+                self._account(message, -1)
+            runs.append(_run_of_home(home, positions, messages))
+            pager.keep(home)
+        else:
+            for piece in self._paged(pager, positions, messages, below, self.resident - limit):
+                runs.append(piece)
+
+    def _positions_from(self, at: int) -> list[int]:
+        if self._positions is not None:
+            return self._positions[at:]
+        return list(range(self._base + at, self._base + len(self._fresh)))
+
+    def _split_tail(self) -> None:
+        """From now on head and tail are two lists."""
+        self._tail = []
+        self._tail_base = self.next
+        self._last = self._tail
+        self._split = True
+
+    def _page_out_tail(self, pager: Pager, below: int, floor: int) -> None:
+        tail = [message for message in self._tail if message is not None]
+        count = min(len(tail), max(0, below - self._tail_base))
+        positions = list(range(self._tail_base, self._tail_base + count))
+        runs = self._paged(pager, positions, tail[:count], below, floor)
+        taken = 0
+        for run in runs:
+            if run.page is not None:
+                self._runs.append(run)
+                taken += run.count
+        del self._tail[:taken]
+        self._tail_base += taken
+
+    def _paged(
+        self, pager: Pager, positions: list[int], messages: list[Message], below: int, floor: int
+    ) -> list[Run]:
+        """Pages of messages as long as they stand below `below` and more than `floor` is in memory; the rest."""
+        runs: list[Run] = []
+        start = 0
+        while start < len(messages) and positions[start] < below and self.resident > floor:
+            end = start
+            size = 0
+            while (
+                end < len(messages)
+                and positions[end] < below
+                and size < PAGE_BYTES
+                and end - start < PAGE_MESSAGES
+            ):
+                size += len(messages[end].content)
+                end += 1
+            page = pager.write(positions[start:end], messages[start:end], True)
+            for message in messages[start:end]:
+                self._account(message, -1)
+            runs.append(run_of_page(page))
+            start = end
+        if start < len(messages):
+            runs.append(run_of_messages(positions[start:], messages[start:]))
+        return runs
+
+    # -- the whole list
+
+    def restore(self, runs: list[Run], following: int, redelivered_below: int) -> None:
+        """What was there when the node stopped. Only once, while nothing is here."""
+        self.next = following
+        self._base = following
+        self.redelivered_below = redelivered_below
+        if not runs:
+            return
+        self._runs = deque(runs)
+        self._split_tail()
+        for run in runs:
+            self._count += run.count
+            self.restored_bytes += run.size
+            for message in run.messages:
+                self._account(message, 1)
+
+    def delivered_below(self) -> int:
+        """The lowest position from which on nothing was ever delivered."""
+        first = self.next
+        if self._head < len(self._fresh):
+            first = self._base + self._head if self._positions is None else self._positions[self._head]
+        elif self._runs:
+            first = self._runs[0].start
+        elif self._split and self._tail:
+            first = self._tail_base
+        return max(first, self.redelivered_below)
+
     def messages(self) -> list[Message]:
-        """All of them, in order; for inspection."""
+        """All of them that are in memory, in order; for inspection."""
         waiting = [message for _position, message in sorted(self._returned, key=lambda entry: entry[0])]
         for message in self._fresh[self._head :]:
             assert message is not None
             waiting.append(message)
+        for run in self._runs:
+            waiting += run.messages
+        if self._split:
+            for message in self._tail:
+                assert message is not None
+                waiting.append(message)
         return waiting
 
     def clear(self) -> int:
-        """Drop everything; returns how many there were."""
-        count = len(self)
-        self._base += len(self._fresh)
-        self._fresh.clear()
-        self._head = 0
+        """Drop everything for good; returns how many there were."""
+        count = self._count
+        log = self.log
+        if log is not None and count:
+            self._settle_all(log)
+        if self.pager is not None:
+            for run in self._runs:
+                if run.page is not None:
+                    self.pager.forget(run.page)
+        self._footprint.bytes -= self.resident
+        self.resident = 0
+        self._count = 0
         self._returned.clear()
+        self._fresh.clear()
+        self._runs = deque()
+        self._split = False
+        self._tail = []
+        self._last = self._fresh
+        self._head = 0
+        self._home = None
+        self._positions = None
+        self._base = self.next
         return count
+
+    def _settle_all(self, log: Log) -> None:
+        for position, message in self._returned:
+            if message.persistent:
+                log.settle(position)
+        at = self._head
+        for position in self._positions_from(at):
+            self._settle_fresh(log, position, self._fresh[at])
+            at += 1
+        for run in self._runs:
+            if run.page is not None and run.persistent:
+                log.settle_page(run.page, run.start, run.persistent)
+            for position, message in zip(run.positions, run.messages, strict=True):
+                self._settle_fresh(log, position, message)
+        if self._split:
+            position = self._tail_base
+            for waiting in self._tail:
+                self._settle_fresh(log, position, waiting)
+                position += 1
+
+    def _settle_fresh(self, log: Log, position: int, message: Message | None) -> None:
+        if message is not None and message.persistent:
+            log.settle(position)
+
+
+def _persistent(messages: list[Message]) -> int:
+    return sum([1 for message in messages if message.persistent])
+
+
+def _run_of_home(home: Page, positions: list[int], messages: list[Message]) -> Run:
+    size = sum([message.size for message in messages])
+    return Run(home, positions[0], [], [], len(messages), len(messages), size)

@@ -1,0 +1,72 @@
+"""Keeps the memory of waiting messages within its budget: those of the longest queues go to disk.
+
+First everything but the heads of queues, whose consumers want them next; then, where many short queues are too much
+together, the heads as well. A round moves a little at a time, so that nobody waits long.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from amqpd.broker.node import Broker
+    from amqpd.broker.queues.ready import ReadyList
+
+HEAD_KEPT: Final = 262_144  # bytes at the head of a queue that stay as long as others have more to give
+_AT_ONCE: Final = 1_048_576  # bytes
+_ENOUGH: Final = 0.75  # of the budget: then another search for long queues is due only after a while
+_RESCAN_MS: Final = 100
+
+
+class Evictor:
+    """`evicted` counts bytes, in all."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.evicted = 0
+        self._broker: Final = broker
+        self._longest: list[ReadyList] = []  # the longest last
+        self._keep = HEAD_KEPT
+        self._rescan_ms = 0
+
+    def step(self) -> bool:
+        """Page something out. False where there is nothing left to page out, or enough was."""
+        broker = self._broker
+        enough = int(broker.limits.message_memory * _ENOUGH)
+        freed = 0
+        while broker.footprint.bytes > enough and freed < _AT_ONCE:
+            if not self._longest and not self._search():
+                return False
+            level = self._longest[len(self._longest) - 1]
+            bytes_out = level.page_out(self._keep, level.next, _AT_ONCE - freed)
+            if bytes_out == 0:
+                self._longest.pop()
+            freed += bytes_out
+            self.evicted += bytes_out
+        return broker.footprint.bytes > enough
+
+    def _search(self) -> bool:
+        """Look for queues that have something in memory. All of them are looked at, hence not often."""
+        broker = self._broker
+        if broker.now_ms < self._rescan_ms:
+            return False
+        self._rescan_ms = broker.now_ms + _RESCAN_MS
+        self._keep = HEAD_KEPT
+        self._longest = self._longer_than(HEAD_KEPT)
+        if not self._longest:
+            self._keep = 0
+            self._longest = self._longer_than(0)
+        self._longest.sort(key=_resident)
+        return bool(self._longest)
+
+    def _longer_than(self, size: int) -> list[ReadyList]:
+        found: list[ReadyList] = []
+        for vhost in self._broker.vhosts.values():
+            for queue in vhost.queues.values():
+                for level in queue.ready_lists():
+                    if level.resident > size:
+                        found.append(level)
+        return found
+
+
+def _resident(level: ReadyList) -> int:
+    return level.resident

@@ -1,0 +1,309 @@
+"""Keeps messages: what the queues of a node have to do with its journal and its pages.
+
+A round's records are gathered and sealed as one batch at its end (`commit`), unless a batch is being written: then they
+go with what comes meanwhile. So what one round does reaches the disk as a whole or not at all. When a batch is on disk
+those who waited for it are told: publishers get their confirms, transactions their commit-ok.
+
+What is settled on a page is told to the page's file only after the batch that says so is on disk: else a dead letter
+could be lost between the queue that let it go and the one that took it. `moving` has the rule for the journal's files.
+
+Does no file work itself: batches go to one worker, everything else to another (`ports.Worker`).
+
+Invariants: batches complete in the order in which they were sealed. A confirm, and every other answer that promises
+something, is given after that, and after the definitions that it depends on are stored.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.message import Message
+from amqpd.broker.persistence import encoding
+from amqpd.broker.persistence.commits import Commit, SettledPage, Waiting
+from amqpd.broker.persistence.eviction import Evictor
+from amqpd.broker.persistence.log import Log
+from amqpd.broker.persistence.moving import Move
+from amqpd.broker.persistence.paging import Pager
+from amqpd.broker.ports import DeliverySink, Journal, Owner, Page, Pages, Worker
+from amqpd.broker.queues.ready import ReadyList
+from amqpd.broker.timers import Timer
+from amqpd.wire.primitives import as_bytes
+
+if TYPE_CHECKING:
+    from amqpd.broker.node import Broker
+    from amqpd.broker.queues.contract import Queue
+
+SEAL_AT: Final = 4_194_304  # bytes gathered after which a batch is sealed though another is being written
+_TIDY_MS: Final = 1000
+
+
+class KeeperTimer(Timer):
+    """Due when there is work left over: the end of the round that it causes goes on with it."""
+
+    def fire(self, now_ms: int) -> None:
+        """Nothing more than that."""
+
+
+class Keeper:
+    """`segments` hold the pages of durable queues, `pages` those of others; batches go to `committer`.
+
+    `settling` are the logs that settle something in the batch that is gathered; `waiting` those who wait for it.
+    `slow` while publishers outrun the disk.
+    """
+
+    def __init__(
+        self, broker: Broker, journal: Journal, segments: Pages, pages: Pages, committer: Worker, background: Worker
+    ) -> None:
+        self.broker: Final = broker
+        self.journal: Final = journal
+        self.segments: Final = segments
+        self.pages: Final = pages
+        self.logs: Final[dict[Log, None]] = {}
+        self.settling: list[Log] = []
+        self.waiting = Waiting()
+        self.slow = False
+        self.changes = 0  # grows with everything that is to be written
+        self.committed_to = 0  # the last batch that is on disk
+        self._committer: Final = committer
+        self._background: Final = background
+        self._evictor: Final = Evictor(broker)
+        self._timer: Final = KeeperTimer()
+        self._refs = 0
+        self._message: Message | None = None  # the one whose record is written next
+        self._entry_logs: Final[list[Log]] = []
+        self._entry_positions: Final[list[int]] = []
+        self._dropped: list[Page] = []
+        self._definitions = 0
+        self._writing: Final[deque[Commit]] = deque()
+        self._sealed = 0  # the last batch that was sealed
+        self._sealed_bytes = 0  # of batches that are being written
+        self._in_file: Final[dict[int, list[Log]]] = {}
+        self._move: Move | None = None
+        self._slowed: list[Owner] = []
+        self._tidy_ms = 0
+
+    # -- queues
+
+    def level(self, queue: Queue, priority: int) -> ReadyList:
+        """A level of a queue: with a log where the queue is durable."""
+        label = as_bytes(f"{queue.vhost.name}/{queue.name}")
+        broker = self.broker
+        if not queue.durable:
+            return ReadyList(priority, broker.footprint, None, Pager(broker, self.pages, None, label))
+        self._refs += 1
+        log = Log(self, queue, priority, label, self._refs)
+        pager = Pager(broker, self.segments, log, label)
+        ready = ReadyList(priority, broker.footprint, log, pager)
+        log.attach(ready, pager)
+        self.logs[log] = None
+        return ready
+
+    def forget(self, log: Log) -> None:
+        """The queue is deleted: nothing of it is needed any more."""
+        log.close()
+        del self.logs[log]
+        if log.announced or log.pages:
+            self._announce(log, log.ready.next)
+            self.journal.forget(log.ref)
+            self.changes += 1
+        self._dropped += log.pages
+
+    # -- messages come
+
+    def entry(self, log: Log, position: int, message: Message) -> None:
+        """A message came to a log. Calls for the same message follow each other."""
+        if message is not self._message:
+            self._write_entry()
+            self._message = message
+        self._entry_logs.append(log)
+        self._entry_positions.append(position)
+        self.changes += 1
+
+    def confirm(self, sink: DeliverySink, number: int) -> None:
+        """Tell `sink` that its publish `number` is there, when everything up to now is on disk."""
+        self.waiting.confirm(sink, number)
+
+    def when_stored(self, callback: Callable[[], None]) -> None:
+        """Call `callback`, within a round, when everything up to now is on disk."""
+        self.waiting.callbacks.append(callback)
+
+    def settles(self, log: Log) -> None:
+        """A log begins to settle something."""
+        self.settling.append(log)
+        self.changes += 1
+
+    def _write_entry(self) -> None:
+        """The record of the message that came last, now that all logs that have it are known."""
+        message = self._message
+        if message is None:
+            return
+        self._message = None
+        logs = self._entry_logs
+        positions = self._entry_positions
+        annotations = encoding.annotations_of(message) if message.annotations is not None else b""
+        size = encoding.size_of(message, annotations)
+        journal = self.journal
+        self._announce(logs[0], positions[0])
+        if len(logs) == 1:
+            journal.entry(logs[0].ref, positions[0], 0, size)
+        else:
+            for at, log in enumerate(logs):
+                self._announce(log, positions[at])
+            journal.entry_in_many([log.ref for log in logs], positions, 0, size)
+        encoding.write(journal.out, message, annotations, self.broker.offset_ms)
+        logs.clear()
+        positions.clear()
+
+    def _announce(self, log: Log, position: int) -> None:
+        """Have the file of the next record say which log it is. What comes from `position` on is not in older files."""
+        journal = self.journal
+        if journal.records == 0:
+            journal.begin()
+        file = journal.file
+        if log.announced == file:
+            return
+        if log.announced == 0:
+            self._definitions = self.broker.catalogue.recorded
+        log.announced = file
+        log.began(file, position)
+        journal.group(log.ref, log.queue.identity, log.level, log.label)
+        logs = self._in_file.get(file)
+        if logs is None:
+            logs = []
+            self._in_file[file] = logs
+        logs.append(log)
+
+    # -- the end of a round
+
+    def commit(self) -> None:
+        """End a round: what it has gathered goes to the disk, and what is too much in memory too."""
+        if self.broker.footprint.bytes > self.broker.limits.message_memory and self._evictor.step():
+            self._soon()
+        if self._message is not None:
+            self._write_entry()
+        if not self._writing or len(self.journal.out) >= SEAL_AT:
+            if self.journal.records or self.settling:
+                self._seal()
+            if not self._writing and (self.waiting or self._dropped):
+                self._complete(self.waiting, [], self._dropped, 0)
+                self.waiting, self._dropped = Waiting(), []
+        if self._move is not None and self._move.going_on():
+            self._move.step()
+            self._soon()
+        if not self.slow and self.unsynced() > self.broker.limits.unsynced_max:
+            self.slow = True
+
+    def _soon(self) -> None:
+        self.broker.timers.schedule(self._timer, self.broker.now_ms)
+
+    def _seal(self) -> None:
+        logs = self.settling
+        self.settling = []
+        settled: list[SettledPage] = []
+        for log in logs:
+            if not log.gone:
+                self._announce(log, log.ready.next)
+                self.journal.settle(log.ref, log.take_settled(settled))
+        batch = self.journal.seal()
+        if batch is None:
+            return
+        commit = Commit(self, batch, self.waiting, settled, self._dropped, self._definitions)
+        self.waiting = Waiting()
+        self._dropped = []
+        self._definitions = 0
+        self._sealed = batch.sequence
+        self._sealed_bytes += batch.size
+        self._writing.append(commit)
+        self._committer.submit(commit)
+        job = self.journal.prepare()
+        if job is not None:
+            self._background.submit(job)
+
+    def gathered(self) -> int:
+        """The batch in which everything will be that has happened so far."""
+        if self._message is not None or self.journal.records or self.settling:
+            return self._sealed + 1
+        return self._sealed
+
+    # -- batches are on disk
+
+    def committed(self, commit: Commit) -> None:
+        """A batch is on disk."""
+        assert self._writing[0] is commit
+        self._writing.popleft()
+        self._sealed_bytes -= commit.batch.size
+        self.committed_to = commit.batch.sequence
+        self._complete(commit.waiting, commit.settled, commit.dropped, commit.definitions)
+        self._tend_files()
+        if self.slow and self.unsynced() * 2 < self.broker.limits.unsynced_max:
+            self._go_on()
+
+    def _complete(self, waiting: Waiting, settled: list[SettledPage], dropped: list[Page], definitions: int) -> None:
+        for run in settled:
+            self.segments.settle(run.page, run.first, run.last, run.count)
+            if run.page.live == 0 and not run.page.kept:
+                run.log.remove_page(run.page)
+        for page in dropped:
+            self.segments.drop(page)
+        catalogue = self.broker.catalogue
+        if definitions > catalogue.stored:
+            catalogue.needed = definitions
+            if not catalogue.settle(waiting.tell):
+                return
+        waiting.tell()
+
+    def _tend_files(self) -> None:
+        """Free the journal's oldest file where it is time; win back space on pages now and then."""
+        move = self._move
+        if move is not None and move.done(self.committed_to):
+            self._background.submit(self.journal.free(move.file))
+            self._move = move = None
+        if move is None and self.journal.surplus():
+            file = self.journal.oldest()
+            self._move = Move(self, file, self._in_file.pop(file, []))
+            self._soon()
+        if self.broker.now_ms >= self._tidy_ms:
+            self._tidy_ms = self.broker.now_ms + _TIDY_MS
+            self.segments.tidy()
+            self.pages.tidy()
+
+    # -- back-pressure
+
+    def unsynced(self) -> int:
+        """Bytes that are to be written, and are not yet."""
+        return len(self.journal.out) + self._sealed_bytes + self.segments.pending + self.pages.pending
+
+    def slow_down(self, owner: Owner) -> None:
+        """`owner` publishes while the disk cannot keep up: it is told when it can go on (`Owner.disk_caught_up`)."""
+        self._slowed.append(owner)
+
+    def _go_on(self) -> None:
+        self.slow = False
+        slowed = self._slowed
+        self._slowed = []
+        for owner in slowed:
+            owner.disk_caught_up()
+
+    # -- start and end
+
+    def restored(self, logs: list[Log]) -> None:
+        """These logs have messages from an earlier life: in the oldest file of the journal, as far as it matters."""
+        self._in_file[self.journal.oldest()] = logs
+
+    def stop(self) -> None:
+        """The node stops in order: remember what was delivered before. The end of the round writes it."""
+        for log in self.logs:
+            if log.live():
+                self._announce(log, log.ready.next)
+                self.journal.mark(log.ref, log.ready.delivered_below())
+        if self._message is not None:
+            self._write_entry()
+        if self.journal.records == 0:
+            self.journal.begin()
+        self.journal.stop()
+
+    def idle(self) -> bool:
+        """Whether everything is on disk."""
+        return not self._writing and not self.journal.records and not self.settling and self._message is None

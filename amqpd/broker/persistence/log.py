@@ -1,0 +1,205 @@
+"""One durable queue's messages on disk, or more exactly those of one of its levels: a log with one replica.
+
+What comes is written to the journal by `add`; `settle` says what is gone for good. In between a message's *home* is
+the journal's file in which it came, until the keeper moves it to a page because that file is to be used again.
+
+`lent` are the persistent messages that have left the ready list and are not settled: delivered, come back, or on their
+way as dead letters. Together with the ready list's they are all that may have to be moved.
+
+Invariants: positions ascend over the files of the journal. Pages of a log do not overlap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.message import Message
+from amqpd.broker.persistence.commits import SettledPage
+
+if TYPE_CHECKING:
+    from amqpd.broker.persistence.keeper import Keeper
+    from amqpd.broker.persistence.paging import Pager
+    from amqpd.broker.ports import Page
+    from amqpd.broker.queues.contract import Queue
+    from amqpd.broker.queues.ready import ReadyList
+
+MOVED_AT_ONCE: Final = 2_097_152  # bytes of messages
+
+
+class Log:
+    """The log of `level` of `queue`; `ref` is its number in the journal's records.
+
+    `announced` is the last file of the journal that says which log it is.
+    """
+
+    def __init__(self, keeper: Keeper, queue: Queue, level: int, label: bytes, ref: int) -> None:
+        self.keeper: Final = keeper
+        self.queue: Final = queue
+        self.level: Final = level
+        self.label: Final = label
+        self.ref: Final = ref
+        self.announced = 0
+        self.gone = False
+        self.pages: list[Page] = []
+        self._firsts: list[int] = []  # of the pages
+        self._settled: list[int] = []  # positions, by the batch that is gathered
+        self._settled_runs: list[SettledPage] = []  # and runs of them that stand on one page
+        self._lent: dict[int, Message] = {}
+        self._marks: deque[tuple[int, int]] = deque()  # file of the journal, position from which on it has them
+        self._moving: deque[int] = deque()  # positions that were lent when the move began
+        self._ready: ReadyList | None = None
+        self._pager: Pager | None = None
+
+    def attach(self, ready: ReadyList, pager: Pager) -> None:
+        """The list whose log this is."""
+        self._ready = ready
+        self._pager = pager
+
+    @property
+    def ready(self) -> ReadyList:
+        """The list whose log this is."""
+        assert self._ready is not None
+        return self._ready
+
+    # -- messages come and go
+
+    def add(self, position: int, message: Message) -> None:
+        """A message came."""
+        self.keeper.entry(self, position, message)
+
+    def lend(self, position: int, message: Message) -> None:
+        """A message has left the ready list, and is not settled."""
+        self._lent[position] = message
+
+    def settle(self, position: int) -> None:
+        """A message is gone for good."""
+        if self.gone:
+            return
+        self._lent.pop(position, None)
+        if not self._settled and not self._settled_runs:
+            self.keeper.settles(self)
+        self._settled.append(position)
+
+    def settle_page(self, page: Page, first: int, count: int) -> None:
+        """All of a page from position `first` on is gone for good, which are `count` persistent messages."""
+        if self.gone:
+            return
+        if not self._settled and not self._settled_runs:
+            self.keeper.settles(self)
+        self._settled_runs.append(SettledPage(self, page, first, page.last, count))
+
+    def take_settled(self, settled: list[SettledPage]) -> list[int]:
+        """What was settled since the last call: first and last positions of runs. What of it stands on pages is
+        appended to `settled`."""
+        positions = self._settled
+        runs = self._settled_runs
+        self._settled = []
+        self._settled_runs = []
+        positions.sort()
+        ranges: list[int] = []
+        at = 0
+        while at < len(positions):
+            start = at
+            page = self.page_of(positions[start]) if self.pages else None
+            at += 1
+            while at < len(positions) and positions[at] == positions[at - 1] + 1:
+                if self.pages and self.page_of(positions[at]) is not page:
+                    break
+                at += 1
+            first, last = positions[start], positions[at - 1]
+            ranges.append(first)
+            ranges.append(last)
+            if page is not None:
+                settled.append(SettledPage(self, page, first, last, at - start))
+        for run in runs:
+            ranges.append(run.first)
+            ranges.append(run.last)
+            settled.append(run)
+        return ranges
+
+    def live(self) -> bool:
+        """Whether it has anything that a restart must find."""
+        return bool(self._lent) or len(self.ready) > 0
+
+    # -- homes
+
+    def began(self, file: int, position: int) -> None:
+        """From `position` on the log's entries are in that file of the journal, or in later ones."""
+        self._marks.append((file, position))
+
+    def add_page(self, page: Page) -> None:
+        """A page is the home of what is on it."""
+        at = bisect_right(self._firsts, page.first)
+        self._firsts.insert(at, page.first)
+        self.pages.insert(at, page)
+
+    def remove_page(self, page: Page) -> None:
+        """Nothing of a page is left."""
+        at = bisect_right(self._firsts, page.last) - 1  # compaction may have moved its beginning
+        if at >= 0 and self.pages[at] is page:
+            del self.pages[at]
+            del self._firsts[at]
+
+    def page_of(self, position: int) -> Page | None:
+        """The page on which a message is, None where its home is the journal."""
+        at = bisect_right(self._firsts, position) - 1
+        if at < 0:
+            return None
+        page = self.pages[at]
+        return page if position <= page.last else None
+
+    def page_between(self, low: int, high: int) -> bool:
+        """Whether a page begins between two positions."""
+        return bisect_right(self._firsts, low) != bisect_right(self._firsts, high)
+
+    # -- a file of the journal is to be freed
+
+    def begin_move(self, file: int) -> int:
+        """Begin to move what has its home in `file` and before; returns the position below which that is."""
+        marks = self._marks
+        while marks and marks[0][0] <= file:
+            marks.popleft()
+        return marks[0][1] if marks else self.ready.next
+
+    def move_ready(self, below: int) -> bool:
+        """Move some of what waits in memory to pages. False when nothing is left to move."""
+        return self.ready.page_out(0, below, MOVED_AT_ONCE) > 0
+
+    def begin_move_lent(self, below: int) -> None:
+        """After what waits, what is lent. What is lent from now on has been moved, or came later."""
+        self._moving = deque(
+            sorted([position for position in self._lent if position < below and self.page_of(position) is None])
+        )
+
+    def move_lent(self) -> bool:
+        """Move some of it to pages. False when nothing is left to move."""
+        assert self._pager is not None
+        positions: list[int] = []
+        messages: list[Message] = []
+        size = 0
+        moving = self._moving
+        while moving and size < MOVED_AT_ONCE:
+            position = moving.popleft()
+            message = self._lent.get(position)
+            if message is None:
+                continue
+            if positions and (self.page_between(positions[-1], position) or self._pager.full(positions, size)):
+                self._pager.write(positions, messages, False)
+                positions, messages, size = [], [], 0
+            positions.append(position)
+            messages.append(message)
+            size += len(message.content)
+        if positions:
+            self._pager.write(positions, messages, False)
+        return bool(moving)
+
+    # -- the end
+
+    def close(self) -> None:
+        """The queue is deleted."""
+        self.gone = True
+        self._lent.clear()
+        self._moving.clear()
+
