@@ -30,6 +30,9 @@ class Ranges:
     def __contains__(self, index: int) -> bool:
         return self.contains(index)
 
+    def __bool__(self) -> bool:
+        return self._count > 0
+
     def count(self) -> int:
         """How many indexes there are."""
         return self._count

@@ -190,7 +190,8 @@ class DiskFile(File):
         try:
             _sync_data(self._descriptor)
         except OSError as error:
-            raise failure(error, "sync", self.path) from error
+            # Never a StorageFullError: what a sync that failed has left is unknown, so nothing can be tried again.
+            raise StorageError(str(failure(error, "sync", self.path))) from error
 
     def size(self) -> int:
         try:

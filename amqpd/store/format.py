@@ -102,18 +102,18 @@ def decode_header(data: bytes, magic: bytes) -> FileHeader | None:
     if len(data) < SECTOR or data[:8] != magic:
         return None
     crc = zlib.crc32(data[: SECTOR - 4])
-    if crc != _u32(data, SECTOR - 4):
+    if crc != u32_at(data, SECTOR - 4):
         return None
     header = FileHeader(
         magic,
         data[16:32],
-        _u64(data, 32),
-        _u64(data, 40),
-        _u32(data, 12),
-        _u64(data, 48),
+        u64_at(data, 32),
+        u64_at(data, 40),
+        u32_at(data, 12),
+        u64_at(data, 48),
         data[56:72],
         data[72:88],
-        _u32(data, 8),
+        u32_at(data, 8),
     )
     header.crc = crc
     return header
@@ -160,11 +160,11 @@ class BatchHead:
 
     def __init__(self, data: bytes, at: int, offset: int) -> None:
         self.offset: Final = offset
-        self.sequence: Final = _u64(data, at + 12)
-        self.size: Final = _u64(data, at + 20)
-        self.records: Final = _u32(data, at + 28)
-        self.previous: Final = _u32(data, at + PREVIOUS_AT)
-        self.crc: Final = _u32(data, at + PREVIOUS_AT + 4)
+        self.sequence: Final = u64_at(data, at + 12)
+        self.size: Final = u64_at(data, at + 20)
+        self.records: Final = u32_at(data, at + 28)
+        self.previous: Final = u32_at(data, at + PREVIOUS_AT)
+        self.crc: Final = u32_at(data, at + PREVIOUS_AT + 4)
 
 
 class Record:
@@ -174,12 +174,12 @@ class Record:
 
     def __init__(self, data: bytes, at: int) -> None:
         """`data` must have a whole head at `at`."""
-        self.size: Final = _u32(data, at)
+        self.size: Final = u32_at(data, at)
         self.kind: Final = data[at + 4]
         self.flags: Final = data[at + 5]
-        self.ref: Final = _u32(data, at + 6)
-        self.index: Final = _u64(data, at + 10)
-        self.term: Final = _u64(data, at + 18)
+        self.ref: Final = u32_at(data, at + 6)
+        self.index: Final = u64_at(data, at + 10)
+        self.term: Final = u64_at(data, at + 18)
         self.start: Final = at + RECORD_HEAD_SIZE
 
 
@@ -193,11 +193,13 @@ def write_record(out: BytesWriter, kind: int, flags: int, ref: int, index: int, 
     write_u64(out, term)
 
 
-def _u32(data: bytes, at: int) -> int:
+def u32_at(data: bytes, at: int) -> int:
+    """An unsigned integer of four bytes."""
     value: int = read_i32_be(data, at)
     return value & _U32
 
 
-def _u64(data: bytes, at: int) -> int:
+def u64_at(data: bytes, at: int) -> int:
+    """An unsigned integer of eight bytes."""
     value: int = read_i64_be(data, at)
     return value & _U64

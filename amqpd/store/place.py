@@ -1,0 +1,139 @@
+"""One file of the journal, from the writer's side: how it comes to be, its header, and how it goes.
+
+    zeroed          a file of zeros, under a temporary name, with all of it on disk
+    spare-K.jrn     zeroed, or used before: at hand for the next number
+    N.jrn           prepared: renamed to the next number, the directory synced; its header is not (yet) of that number
+    N.jrn           in use: the header was written with the first batch, in one sync
+    spare-K.jrn     freed: `first` says so on disk before the name changes
+
+A file has its number only when it has its full size on disk: one that is shorter than its header says was cut.
+
+`first` says which is the oldest file in use. It has two sectors, written in turn and in place, which takes no space: a
+write that is torn leaves the other one, and that names this file or the one before.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from amqpd.errors import StorageFullError
+from amqpd.store.cipher import PLAIN, SALT_SIZE, Cipher, Lock
+from amqpd.store.files import File, Files
+from amqpd.store.format import FIRST, JOURNAL, SECTOR, FileHeader, mark_of
+
+SUFFIX: Final = ".jrn"
+FIRST_NAME: Final = "first"
+TEMPORARY: Final = ".tmp"
+
+ZEROED_AT_ONCE: Final = 4 << 20
+"""Bytes of zeros between two syncs, so that a batch of somebody who waits does not queue behind a whole file's."""
+
+
+def name_of(number: int) -> str:
+    """The name of the journal's file of that number."""
+    return f"{number:020d}{SUFFIX}"
+
+
+def number_of(name: str) -> int:
+    """The reverse; 0 where `name` is another one's."""
+    digits = name.removesuffix(SUFFIX)
+    return int(digits) if len(digits) == 20 and digits.isascii() and digits.isdigit() and digits != name else 0
+
+
+def spare_name(number: int) -> str:
+    """The name of a spare."""
+    return f"spare-{number}{SUFFIX}"
+
+
+def spare_number(name: str) -> int:
+    """The reverse; 0 where `name` is not a spare's."""
+    digits = name.removeprefix("spare-").removesuffix(SUFFIX)
+    return int(digits) if digits.isascii() and digits.isdigit() and name == spare_name(int(digits)) else 0
+
+
+def make_zeroed(files: Files, name: str, size: int) -> None:
+    """Make a file of `size` zeros, on disk but for its name. StorageFullError leaves nothing of it. Blocks."""
+    file = files.create(name)
+    try:
+        for end in range(ZEROED_AT_ONCE, size, ZEROED_AT_ONCE):
+            file.extend(end)
+            file.sync()
+        file.extend(size)
+        file.sync()
+    except StorageFullError:
+        file.close()
+        files.remove(name)
+        raise
+    file.close()
+
+
+def write_first(files: Files, node_id: bytes, number: int) -> None:
+    """Have it on disk that `number` is the oldest file in use. Blocks."""
+    file = files.open(FIRST_NAME)
+    try:
+        file.write(number % 2 * SECTOR, [FileHeader(FIRST, node_id, number).encode()])
+        file.sync()
+    finally:
+        file.close()
+
+
+def make_first(files: Files, node_id: bytes) -> None:
+    """Have it on disk, for a new journal, that its first file is the oldest in use. Blocks."""
+    file = files.create(FIRST_NAME)
+    file.write(0, [FileHeader(FIRST, node_id, 0).encode(), FileHeader(FIRST, node_id, 1).encode()])
+    file.sync()
+    file.close()
+    files.sync()
+
+
+class Place:
+    """A file of the journal. `end` is where the next batch will stand, 0 before the first; `size` the file's, planned.
+
+    `begun`: its first batch is on disk. `source` is the spare it is made of, "" where it has to be made of nothing.
+    """
+
+    def __init__(self, files: Files, node_id: bytes, number: int, size: int, source: str = "") -> None:
+        self._files: Final = files
+        self._node_id: Final = node_id
+        self.number: Final = number
+        self.name: Final = name_of(number)
+        self.mark: Final = mark_of(node_id, number)
+        self.source = source
+        self.size = size
+        self.zeroed: Final = size
+        self.end = 0
+        self.begun = False
+        self.file: File | None = None
+        self.lock: Lock | None = None
+        self._key_id = PLAIN
+        self._salt = bytes(SALT_SIZE)
+
+    def key(self, cipher: Cipher | None, salt: bytes) -> None:
+        """Have it encrypted with the current key, if any. Due before the first batch."""
+        self._salt = salt
+        if cipher is not None:
+            self._key_id = cipher.current
+            self.lock = cipher.lock(cipher.current, salt, self.name)
+
+    def header(self, sequence: int, chain: int) -> FileHeader:
+        """The header that is written with the first batch, number `sequence`, after one with the crc `chain`."""
+        return FileHeader(
+            JOURNAL, self._node_id, self.number, sequence, chain, self.zeroed, self._key_id, self._salt
+        )
+
+    def make(self) -> File:
+        """Have it there under its name, and open. After a StorageFullError it can be called again. Blocks."""
+        if not self.source:
+            name = f"new-{self.number}{TEMPORARY}"
+            make_zeroed(self._files, name, self.zeroed)
+            self.source = name
+        self._files.rename(self.source, self.name)
+        self._files.sync()
+        self.file = self._files.open(self.name)
+        return self.file
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
