@@ -197,6 +197,20 @@ class Checker:
         elif kind == m.PRE_VOTE_REPLY and not message.rejected and node.group.damaged:
             raise Violation("S", f"{message!r} of a damaged replica")
 
+    # For the checker of conduct (`conduct.py`); nothing here.
+
+    def takes(self, node, message: m.Message) -> tuple | None:
+        """`message` is about to be given to the group of `node`: what `took` will want to know."""
+
+    def took(self, node, message: m.Message, before: tuple | None) -> None:
+        """The group of `node` has taken `message`; nothing of what came of it has been done."""
+
+    def ticked(self, node) -> None:
+        """A tick has passed for `node`."""
+
+    def proposed(self, node, payloads: list[bytes], waiting: int, answer: int) -> None:
+        """`payloads` were proposed to `node`, when so many bytes waited, and that was the answer."""
+
     def applies(self, node, entry: m.Entry, state: int) -> None:
         """`node` applied `entry`, and its machine is at `state` now."""
         index = entry.index

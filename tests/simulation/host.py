@@ -5,6 +5,8 @@
         and acknowledged what is not there any more. How far its disk was is remembered elsewhere
     H3  a disk with a checksum that is wrong makes a damaged replica, and what it still had to say is not said
     H4  a failed sync stops the node: what is on the disk is known again only after a restart
+    H5  a program that does not know the version of the machine that an entry or a snapshot asks for stops, and one that
+        is older than the machine on its disk does not start
 
 Not here: when anything happens (`swarm.py`) and what one may do with several of them (`world.py`).
 """
@@ -18,10 +20,14 @@ from simulation.machine import Machine
 
 from amqpd.raft.config import Config
 from amqpd.raft.group import Group
-from amqpd.raft.messages import CHANGE, NORMAL, Entry, Members, Ready, Snapshot
+from amqpd.raft.messages import CHANGE, NORMAL, VERSION, Entry, Members, Ready, Snapshot
 
 GROUP = b"a simulated group"[:16]
 READY_MAX = 4096  # a group that wants something more often than this after one event is caught in a circle
+
+
+class Outdated(Exception):
+    """This node's program is too old for the machine (H5)."""
 
 
 class Node:
@@ -47,8 +53,13 @@ class Node:
         self.reading: dict[bytes, object] = {}
         self.ready_reads: list[tuple[int, object]] = []
 
+    @property
+    def build(self) -> int:
+        """The newest version of the machine that the program of this node can run."""
+        return self.world.builds.get(self.member, 0)
+
     def start(self) -> bool:
-        """Start on what the disk has. False if the identity is refused (H2)."""
+        """Start on what the disk has. False if the identity is refused (H2), or the program is too old (H5)."""
         if self.world.identity_checked and self.disk.position < self.world.positions.get(self.member, 0):
             self.refused = True
             return False
@@ -65,11 +76,14 @@ class Node:
             members = image.members
             applied = image.index
             self.machine.restore(image.data)
+            if self.machine.version > self.build:
+                return False
             self.world.checker.restores(self, image, self.machine.state)
-        config = Config(GROUP, self.member, damaged=self.damaged, **self.knobs)
+        config = Config(GROUP, self.member, machine_version=self.build, damaged=self.damaged, **self.knobs)
         rng = self.world.rng or Random(self.seed * 1009 + self.member * 31 + self.incarnation).randrange
         self.group = Group(config, synced.hard, members, self.disk.written, applied, rng)
-        self.world.checker.disks[self.member] = synced
+        self.group.require_version(self.machine.version)
+        self._show_disk()
         self.world.checker.observe(self)
         self.seen.term = max(self.seen.term, synced.hard.term)
         return True
@@ -82,7 +96,13 @@ class Node:
         self.reading.clear()
         self.ready_reads.clear()
         self.disk.crash(survivors)
-        self.world.checker.disks[self.member] = self.disk.synced
+        self._show_disk()
+
+    def _show_disk(self) -> None:
+        """What R7 goes by: the disk as it is, but for a damaged one as it was before that. A leader may count what was
+        acknowledged from there; that is safe, as whoever is damaged votes for nobody."""
+        if not self.damaged:
+            self.world.checker.disks[self.member] = self.disk.synced
 
     def pump(self) -> None:
         """Do what the group wants done."""
@@ -135,7 +155,10 @@ class Node:
             entry = self.applying.popleft()
             # The configuration is checked change by change, so a change ends the batch.
             changes = entry.kind == CHANGE
-            operation, result = machine.apply(entry.index, entry.payload if entry.kind == NORMAL else b"")
+            if entry.kind == VERSION:
+                operation, result = self._upgrade(entry)
+            else:
+                operation, result = machine.apply(entry.index, entry.payload if entry.kind == NORMAL else b"")
             world.checker.applies(self, entry, machine.state)
             if operation:
                 world.places.setdefault(operation, entry.index)
@@ -153,6 +176,15 @@ class Node:
         if self.ready_reads:
             self._answer_reads()
         world.checker.observe(self)
+
+    def _upgrade(self, entry: Entry) -> tuple[str, str]:
+        version = int.from_bytes(entry.payload, "big")
+        if version > self.build:
+            raise Outdated
+        self.world.raised += version > self.machine.version
+        self.machine.upgrade(entry.index, version)
+        self.group.require_version(self.machine.version)
+        return "", ""
 
     def _answer_reads(self) -> None:
         later = []
@@ -189,6 +221,9 @@ class Node:
     def _restore(self, snapshot: Snapshot) -> None:
         self.restoring = False
         self.machine.restore(snapshot.data)
+        if self.machine.version > self.build:
+            raise Outdated
+        self.group.require_version(self.machine.version)
         self.world.snapshots += 1
         self.world.checker.restores(self, snapshot, self.machine.state)
 

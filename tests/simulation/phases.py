@@ -28,6 +28,7 @@ def calm(swarm) -> None:
     swarm.blocked.clear()
     swarm.clogged.clear()
     swarm.paused.clear()
+    swarm.stash = 0.0
     swarm.drop = 0.1 * swarm.faults["drop"] if swarm.random() < 0.5 else 0.0
     swarm.delay = 3
     for member in swarm.disk_delay:

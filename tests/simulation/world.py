@@ -10,8 +10,9 @@ Not here: any choice.
 from collections.abc import Callable
 
 from simulation.checker import Checker, Violation
+from simulation.conduct import StrictChecker
 from simulation.disk import Disk, DiskError, Image
-from simulation.host import Node
+from simulation.host import Node, Outdated
 
 from amqpd.raft.faults import InvariantError
 from amqpd.raft.messages import NORMAL, SNAPSHOT, Append, Change, HardState, Members, Message
@@ -35,6 +36,9 @@ class Operation:
         self.result = ""
         self.place: float = FOREVER  # where the log has it
 
+    def __repr__(self) -> str:
+        return f"<{self.payload().decode()}>"
+
     def payload(self) -> bytes:
         """As the machine reads it."""
         words = [self.name, self.register, self.kind]
@@ -46,9 +50,12 @@ class Operation:
 
 
 class World:
-    """One group. `trace` is None, or the list that events are recorded in."""
+    """One group. `trace` is None, or the list that events are recorded in. `strict`: also what a group must not do
+    though no harm has come of it yet is a violation; not for scenarios, whose forged messages are no group's."""
 
-    def __init__(self, members: Members, knobs: dict, seed: int = 0, lazy_apply: bool = False) -> None:
+    def __init__(
+        self, members: Members, knobs: dict, seed: int = 0, lazy_apply: bool = False, strict: bool = False
+    ) -> None:
         self.founding = members
         self.knobs = knobs
         self.seed = seed
@@ -57,7 +64,8 @@ class World:
         self.rng: Callable[[int], int] | None = None  # for all members, in place of one for each incarnation
         self.nodes: dict[int, Node] = {}
         self.positions: dict[int, int] = {}
-        self.checker = Checker({}, members)
+        self.builds: dict[int, int] = {}  # by member: the newest version of the machine that its program can run
+        self.checker = (StrictChecker if strict else Checker)({}, members)
         self.history: list[Operation] = []
         self.places: dict[str, int] = {}  # by operation: the first index at which it was applied
         self.events = 0
@@ -65,6 +73,8 @@ class World:
         self.snapshots = 0
         self.changes = 0
         self.overwritten = 0
+        self.unflushed = 0
+        self.raised = 0
         self.refused = 0
         self.crashes = 0
         self.trace: list[tuple] | None = None
@@ -75,7 +85,8 @@ class World:
             name: getattr(self, name)
             for name in (
                 "apply", "campaign", "change", "complete", "crash", "create", "damage", "deliver", "forget", "operate",
-                "propose", "report", "restart", "rot", "save", "snapshot", "swap", "tick", "transfer", "unreachable",
+                "propose", "raises", "rebuild", "report", "restart", "rot", "save", "snapshot", "swap", "tick",
+                "transfer", "unreachable",
             )
         }  # fmt: skip
 
@@ -86,6 +97,8 @@ class World:
             self.trace.append((name, member, *arguments))
         try:
             self.actions[name](member, *arguments)
+        except Outdated:
+            self.crash(member, 0)
         except InvariantError as error:
             raise Violation("C", f"{member} stopped itself: {error}") from error
         except DiskError as error:
@@ -121,13 +134,16 @@ class World:
         node = self.nodes[member]
         if node.group is not None:
             node.group.tick()
+            self.checker.ticked(node)
             node.pump()
 
     def deliver(self, member: int, message: Message) -> None:
         node = self.nodes.get(member)
         if node is not None and node.group is not None:
             self.messages += 1
+            before = self.checker.takes(node, message)
             node.group.step(message)
+            self.checker.took(node, message, before)
             node.pump()
         if message.kind == SNAPSHOT:
             sender = self.live(message.sender)
@@ -174,7 +190,7 @@ class World:
             node.pump()
         else:
             node.waiting[operation.name] = operation
-            if node.group.propose([operation.payload()]) < 0:
+            if self._propose(node, [operation.payload()]) < 0:
                 del node.waiting[operation.name]
                 self._never(operation)
             node.pump()
@@ -185,8 +201,23 @@ class World:
     def propose(self, member: int, payloads: list[bytes]) -> None:
         node = self.nodes[member]
         if node.group is not None:
-            node.group.propose(payloads)
+            self._propose(node, payloads)
             node.pump()
+
+    def _propose(self, node: Node, payloads: list[bytes]) -> int:
+        waiting = node.group.uncommitted_bytes
+        answer = node.group.propose(payloads)
+        self.checker.proposed(node, payloads, waiting, answer)
+        return answer
+
+    def raises(self, member: int, version: int) -> None:
+        """Somebody asks for a version of the machine; 0: for the newest that all can run, if that is news."""
+        node = self.nodes[member]
+        if node.group is not None:
+            wanted = version or node.group.common_version()
+            if version or wanted > node.machine.version:
+                node.group.propose_version(wanted)
+                node.pump()
 
     def change(self, member: int, change: Change) -> None:
         node = self.nodes[member]
@@ -231,8 +262,13 @@ class World:
         if node.group is None and not node.refused:
             if node.start():
                 node.pump()
-            else:
+            elif node.refused:
                 self.refused += 1
+
+    def rebuild(self, member: int, build: int) -> None:
+        """A node that is down gets another program."""
+        if member not in self.nodes or self.nodes[member].group is None:
+            self.builds[member] = build
 
     def rot(self, member: int, index: int) -> None:
         """While the node is down, an entry goes bad: it comes back as a damaged replica (H3)."""
