@@ -4,6 +4,9 @@ A round is what one read, one timer or one call of an operator causes. `end_roun
 every connection that was touched and sees to it that the timer task wakes in time. The time is trio's clock in ms, so a
 test with a clock that jumps moves the broker as well.
 
+Whoever finds that the disk failed calls `fail`, and everything ends: no round is flushed any more, so that no client
+is told what memory has and the disk may not have.
+
 Invariant: the timer task sleeps until the earliest due time known at the end of the last round.
 """
 
@@ -19,6 +22,7 @@ import trio
 
 from amqpd.broker.node import Broker
 from amqpd.broker.timers import IDLE
+from amqpd.errors import StorageError
 
 log = logging.getLogger("amqpd.node")
 
@@ -40,6 +44,8 @@ class Driver:
         self._scope = trio.CancelScope()
         self._due_ms = IDLE
         self._wall_due_ms = 0
+        self._quiet = False
+        self.failure: StorageError | None = None
         self._tell_time()
 
     def _tell_time(self) -> None:
@@ -58,19 +64,38 @@ class Driver:
         self.broker.at(now_ms())
         try:
             yield self.broker
+        except StorageError as error:
+            self.fail(error)
+            raise
         finally:
             self.end_round()
 
+    def fail(self, error: StorageError) -> None:
+        """The disk failed: `run` raises `error`, which ends the node."""
+        if self.failure is None:
+            self.failure = error
+        self._scope.cancel()
+
+    def quieten(self) -> None:
+        """The node stops: no timer is due from now on."""
+        self._quiet = True
+        self._sleep_until(IDLE)
+
     def end_round(self) -> None:
         """Flush every connection that was touched. Never raises: a failure is a bug, is logged, and `recover` is called
-        to finish what the flush left undone."""
+        to finish what the flush left undone; but where the disk failed, `fail`."""
+        if self.failure is not None:
+            return
         try:
             self.broker.flush()
+        except StorageError as error:
+            self.fail(error)
+            return
         except Exception:
             log.exception("internal error at the end of a round")
             self.recover()
         due_ms = self.broker.timers.next_due_ms()
-        if due_ms != IDLE and (due_ms < self._due_ms or self._due_ms == IDLE):
+        if due_ms != IDLE and not self._quiet and (due_ms < self._due_ms or self._due_ms == IDLE):
             self._sleep_until(due_ms)
 
     def _sleep_until(self, due_ms: int) -> None:
@@ -78,13 +103,15 @@ class Driver:
         self._scope.deadline = _NEVER if due_ms == IDLE else due_ms / 1000
 
     async def run(self) -> None:
-        """The timer task. Runs until cancelled."""
-        while True:
+        """The timer task. Runs until cancelled. Raises StorageError when the disk failed."""
+        while self.failure is None:
             self._scope = trio.CancelScope()
-            self._sleep_until(self.broker.timers.next_due_ms())
+            self._sleep_until(IDLE if self._quiet else self.broker.timers.next_due_ms())
             with self._scope:
                 await trio.sleep_forever()
-            self._tick()
+            if self.failure is None:
+                self._tick()
+        raise self.failure
 
     def _tick(self) -> None:
         now = now_ms()
@@ -92,6 +119,8 @@ class Driver:
             self._tell_time()
         try:
             self.broker.tick(now)
+        except StorageError as error:
+            self.fail(error)
         except Exception:
             log.exception("internal error in a timer")
         self._due_ms = IDLE

@@ -7,8 +7,8 @@ runs everything else. Each runs one job at a time, in the order of submission. A
 wakes is finished within one round. Why threads and a bell of our own and not trio's: half the cost of a commit.
 
 A job that finds no room is tried again each second, with the disk alarm raised meanwhile. The batches behind it wait;
-other work goes on, because it may be what makes room. Any other failure, also one in `finish`, ends the node: `run`
-raises StorageError, and nothing more is begun by either thread.
+other work goes on, because it may be what makes room. Any other failure, also one in `finish`, ends the node
+(`Driver.fail`), and nothing more is begun by either thread.
 
 Invariants: `finish` is called once for each job that was run, in the order of a thread's jobs but for those that found
 no room, in trio's thread; nothing is finished that comes after a failure.
@@ -126,7 +126,7 @@ class Workers:
         self._bell.ring()
 
     async def run(self, driver: Driver, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Start the threads, and finish what they have run, until cancelled. Raises StorageError."""
+        """Start the threads, and finish what they have run, until cancelled."""
         self.committer.start()
         self.background.start()
         async with trio.open_nursery() as nursery:
@@ -158,11 +158,10 @@ class Workers:
         return all(ended)
 
     def _finish(self, driver: Driver) -> list[Completion]:
-        """Finish what has completed, within one round. Returns what is to be tried again. Raises StorageError."""
+        """Finish what has completed, within one round. Returns what is to be tried again."""
         again: list[Completion] = []
-        failure: StorageError | None = None
         with driver.round() as broker:
-            while failure is None:
+            while driver.failure is None:
                 try:
                     completion = self._done.get_nowait()
                 except Empty:
@@ -171,16 +170,12 @@ class Workers:
                     self._found_no_room(completion.worker, completion.job, completion.failure)
                     again.append(completion)
                 else:
-                    failure = self._conclude(completion)
-            if failure is not None:
-                self.stopped = True  # before the round ends, which submits what was gathered
+                    self._conclude(completion, driver)
             if self.without_room:
                 broker.alarms.raise_for(DISK, SOURCE)
             elif SOURCE in broker.alarms.sources(DISK):
                 broker.alarms.clear_for(DISK, SOURCE)
                 log.warning("there is room on the disk again: publishers go on")
-        if failure is not None:
-            raise failure
         self._finished.set()
         return again
 
@@ -189,20 +184,21 @@ class Workers:
             log.error("publishers are blocked until there is room on the disk: %s", reason)
         worker.without_room.add(job)
 
-    def _conclude(self, completion: Completion) -> StorageError | None:
-        """A job came to its end. Returns why the node cannot go on, if it cannot."""
+    def _conclude(self, completion: Completion, driver: Driver) -> None:
+        """A job came to its end."""
         worker, job, reason = completion
-        worker.waiting -= 1
         worker.without_room.discard(job)
-        if isinstance(reason, StorageFullError) and not worker.in_order:
-            return None  # the node stops: what makes the next start faster need not be
+        if reason is None:
+            try:
+                job.finish()
+            except Exception as error:  # a bug, after which the broker may not agree with the disk
+                reason = error
+        elif isinstance(reason, StorageFullError) and not worker.in_order:
+            reason = None  # the node stops, and what this would have made easier can be done after its start
         if reason is not None:
-            return _fatal(reason)
-        try:
-            job.finish()
-        except Exception as error:  # a bug, after which the broker may not agree with the disk
-            return _fatal(error)
-        return None
+            self.stopped = True
+            driver.fail(_fatal(reason))
+        worker.waiting -= 1
 
     async def _retry(self, completion: Completion) -> None:
         await trio.sleep(RETRY_S)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from amqpd.broker.ports import Peer, Transport
-from amqpd.errors import INTERNAL_ERROR
+from amqpd.errors import INTERNAL_ERROR, StorageError
 from amqpd.protocol.connection import Connection
 from amqpd.runtime.driver import now_ms
 from amqpd.server.tls import RECORD_MAX, TlsError
@@ -192,6 +192,8 @@ class Session(Transport):
     def _feed(self, data: bytes) -> None:
         try:
             self.connection.feed(data, now_ms())
+        except StorageError as error:
+            self.hub.driver.fail(error)
         except Exception:
             self.crashed()
         self.hub.driver.end_round()
@@ -259,6 +261,8 @@ class Session(Transport):
     def _refill(self) -> None:
         try:
             self.connection.drained(now_ms())
+        except StorageError as error:
+            self.hub.driver.fail(error)
         except Exception:
             self.crashed()
         self.hub.driver.end_round()
@@ -313,6 +317,8 @@ class Session(Transport):
             log.info("connection ended", extra=self.log_fields())
         try:
             self.connection.lost(now_ms())
+        except StorageError as error:
+            self.hub.driver.fail(error)
         except Exception:
             log.exception("internal error in a connection's end", extra=self.log_fields())
         self.hub.forget(self)

@@ -9,6 +9,7 @@ from amqpd.broker.limits import Limits
 from amqpd.broker.node import Broker
 from amqpd.broker.ports import Catalogue
 from amqpd.broker.timers import Timer
+from amqpd.errors import StorageError
 from amqpd.runtime.driver import Driver, now_ms
 
 
@@ -76,6 +77,86 @@ async def test_a_bug_in_a_flush_calls_for_recovery(driver, autojump_clock, caplo
     driver.end_round()
     assert recovered == [True]
     assert "internal error at the end of a round" in caplog.text
+
+
+class Broken(Timer):
+    """Finds that the disk fails."""
+
+    def fire(self, now):
+        raise StorageError("segment 1 cannot be read")
+
+
+@pytest.fixture
+def failing():
+    """Run a driver, do something, and expect the end of it."""
+
+    async def run(act):
+        driver = Driver(Broker(Limits(), Catalogue(), bytes, "test"))
+        with pytest.RaisesGroup(pytest.RaisesExc(StorageError, match="segment 1 cannot be read")):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(driver.run)
+                await trio.testing.wait_all_tasks_blocked()
+                act(driver)
+                await trio.sleep_forever()
+        return driver
+
+    return run
+
+
+async def test_a_disk_that_fails_in_a_timer_ends_it(failing, autojump_clock):
+    def act(driver):
+        driver.broker.timers.schedule(Broken(), now_ms() + 10)
+        driver.end_round()
+
+    await failing(act)
+
+
+async def test_a_disk_that_fails_in_a_flush_ends_it_without_recovery(failing):
+    recovered = []
+
+    def fails():
+        raise StorageError("segment 1 cannot be read")
+
+    def act(driver):
+        driver.recover = lambda: recovered.append(True)
+        driver.broker.flush = fails
+        driver.end_round()
+
+    await failing(act)
+    assert recovered == []
+
+
+async def test_a_disk_that_fails_in_a_round_ends_it_and_nothing_is_flushed(failing):
+    flushed = []
+
+    def act(driver):
+        driver.broker.flush = lambda: flushed.append(True)
+        with pytest.raises(StorageError), driver.round():
+            raise StorageError("segment 1 cannot be read")
+
+    driver = await failing(act)
+    driver.fail(StorageError("another, later"))
+    driver.end_round()
+    assert flushed == []
+    assert "segment 1" in str(driver.failure)
+
+
+async def test_a_disk_that_failed_before_it_runs_ends_it_at_once():
+    driver = Driver(Broker(Limits(), Catalogue(), bytes, "test"))
+    driver.fail(StorageError("x"))
+    with pytest.raises(StorageError):
+        await driver.run()
+
+
+async def test_a_quiet_driver_fires_no_timer(driver, autojump_clock):
+    fired = []
+    driver.broker.timers.schedule(Alarm(fired), now_ms() + 10)
+    driver.end_round()
+    driver.quieten()
+    driver.broker.timers.schedule(Alarm(fired), now_ms() + 5)
+    driver.end_round()
+    await trio.sleep(100)
+    assert fired == []
 
 
 async def test_the_time_of_day_is_that_of_the_system_and_followed(autojump_clock, monkeypatch):
