@@ -111,9 +111,9 @@ class Fault:
 class Disk:
     """The machine's disk. `operations` counts what changes it or syncs it; `before` is called ahead of each.
 
-    `before(kind, path)` sees the disk as it is after all earlier operations, and may raise Crash, after which nothing works
-    any more. Kinds: create, rename, remove, mkdir, write, extend, truncate, sync, sync-directory. `plan(kind, path)` says
-    what is to go wrong; it is asked about reads too, which are counted apart.
+    `before(kind, path)` sees the disk as it is after all earlier operations, and may raise Crash, after which nothing
+    works any more. Kinds: create, rename, remove, mkdir, write, extend, truncate, sync, sync-directory.
+    `plan(kind, path)` says what is to go wrong; it is asked about reads too, which are counted apart.
     """
 
     def __init__(self, capacity: int = 1 << 40) -> None:
@@ -359,7 +359,8 @@ class MemoryFile(File):
     """An open file. It stays usable while it has another name, or none."""
 
     def __init__(self, disk: Disk, content: Content, path: str, writable: bool) -> None:
-        self.disk, self.held, self.path, self.writable = disk, content, path, writable
+        super().__init__(path)
+        self.disk, self.held, self.writable = disk, content, writable
         self.closed = False
 
     def _use(self, write: bool = False) -> None:
@@ -429,10 +430,11 @@ class MemoryFiles(Files):
     """A directory."""
 
     def __init__(self, disk: Disk, folder: Folder, path: str) -> None:
-        self.disk, self.folder, self.path = disk, folder, path
+        super().__init__(path)
+        self.disk, self.folder = disk, folder
 
     def _full(self, name: str) -> str:
-        assert name and "/" not in name, name
+        assert name.strip("/") == name != "", name
         return f"{self.path}/{name}"
 
     def _missing(self, kind: str, name: str) -> StorageError:
