@@ -5,6 +5,7 @@ over messages, so that a start reads a small part of what is stored; `bodies` ha
 
 `scan` is recovery: all files that the inventory lists, up to the sizes listed there. Every byte of that was on disk
 when the inventory was written, so whatever is not sound is damage, and all of it is reported in one DamagedError.
+`read_all` does the same for tools, which want to know what is sound besides.
 
 Nothing here writes. Everything blocks.
 """
@@ -216,6 +217,21 @@ class ScannedFile:
         self.unsaid: Final[dict[int, Ranges | None]] = {}
 
 
+class Problem:
+    """`length` damaged bytes at `offset` of file `number`. Of a file that is missing, or has no header, both are 0."""
+
+    def __init__(self, number: int, path: str, offset: int, length: int, text: str, piece: Piece | None = None) -> None:
+        self.number: Final = number
+        self.path: Final = path
+        self.offset: Final = offset
+        self.length: Final = length
+        self.text: Final = text
+        self.piece: Final = piece
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.text}" if self.piece is None else f"{self.path}: {self.text}"
+
+
 class Found:
     """What is in segments. `pages` are those with messages that are alive; `highest` and `labels` are of all pages."""
 
@@ -224,7 +240,7 @@ class Found:
         self.pages: Final[list[RecoveredPage]] = []
         self.highest: Final[dict[tuple[bytes, int], int]] = {}
         self.labels: Final[dict[tuple[bytes, int], bytes]] = {}
-        self.problems: Final[list[str]] = []
+        self.problems: Final[list[Problem]] = []
 
 
 def scan(files: Files, node_id: bytes, cipher: Cipher | None) -> Found:
@@ -237,22 +253,32 @@ def scan(files: Files, node_id: bytes, cipher: Cipher | None) -> Found:
         )
     if listed[0] != node_id:
         raise StorageError(f"{files.path} belongs to another node than the rest of the directory: put back its own")
+    found = read_all(files, node_id, cipher, listed[1], False)
+    if found.problems:
+        more = len(found.problems) - _SHOWN
+        shown = "; ".join(str(problem) for problem in found.problems[:_SHOWN])
+        raise DamagedError(shown + (f"; and {more} more" if more > 0 else ""))
+    return found
+
+
+def read_all(files: Files, node_id: bytes, cipher: Cipher | None, listed: dict[int, int], bodies: bool) -> Found:
+    """What is in the files `listed`, up to these sizes, and `problems`: what is damaged. With `bodies` reads messages.
+
+    Raises KeyMissingError, VersionError, StorageError.
+    """
     found = Found()
     names = set(files.names())
-    for number, size in sorted(listed[1].items()):
+    for number, size in sorted(listed.items()):
         name = name_of(number)
         if name not in names:
-            found.problems.append(f"{files.path}/{name} is missing, with messages of unknown queues")
+            text = "is missing, with messages of unknown queues"
+            found.problems.append(Problem(number, f"{files.path}/{name}", 0, 0, text))
             continue
         handle = files.open(name, writable=False)
         try:
-            _scan_file(found, handle, name, number, node_id, size, cipher)
+            _scan_file(found, handle, name, number, node_id, size, cipher, bodies)
         finally:
             handle.close()
-    if found.problems:
-        more = len(found.problems) - _SHOWN
-        text = "; ".join(found.problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        raise DamagedError(text)
     _settle_old_copies(found)
     for scanned in found.files:
         for recovered in scanned.found.values():
@@ -277,21 +303,31 @@ def open_header(handle: File, number: int, node_id: bytes) -> FileHeader | None:
 
 
 def _scan_file(
-    found: Found, handle: File, name: str, number: int, node_id: bytes, size: int, cipher: Cipher | None
+    found: Found,
+    handle: File,
+    name: str,
+    number: int,
+    node_id: bytes,
+    size: int,
+    cipher: Cipher | None,
+    bodies: bool,
 ) -> None:
     header = open_header(handle, number, node_id)
     if header is None:
-        found.problems.append(f"{handle.path} has no header of this file, and has messages of unknown queues")
+        text = "has no header of this file, and has messages of unknown queues"
+        found.problems.append(Problem(number, handle.path, 0, 0, text))
         return
     file = PageFile(name, handle.path, header, lock_of(header, cipher, handle.path))
     there = handle.size()
     if there < size:
-        found.problems.append(f"{handle.path} was cut: it has {there} bytes, and had {size}")
+        text = f"was cut: it has {there} bytes, and had {size}"
+        found.problems.append(Problem(number, handle.path, there, size - there, text))
     scanned = ScannedFile(file, size)
-    for piece in pieces(file, handle, min(size, there), False):
-        problem = piece.problem or _note(found, scanned, piece)
-        if problem:
-            found.problems.append(f"{handle.path}: damaged at offset {piece.offset}, {piece.who()}: {problem}")
+    for piece in pieces(file, handle, min(size, there), bodies):
+        what = piece.problem or _note(found, scanned, piece)
+        if what:
+            text = f"damaged at offset {piece.offset}, {piece.who()}: {what}"
+            found.problems.append(Problem(number, handle.path, piece.offset, piece.length, text, piece))
     found.files.append(scanned)
 
 
