@@ -63,7 +63,7 @@ from amqpd.raft.messages import (
     SoftState,
 )
 from amqpd.raft.refusals import DAMAGED, NO_LEADER, VERSION_TOO_NEW
-from amqpd.raft.states import FOLLOWER, LEADER
+from amqpd.raft.states import FOLLOWER, LEADER, PRE_CANDIDATE
 from amqpd.raft.view import LogView
 
 
@@ -156,7 +156,10 @@ class Group(Core):
         """Take in a message. One that is not for this group and member, or makes no sense, is dropped and counted in
         `dropped` (rule C8)."""
         sender = message.sender
-        known_term = message.term > 0 or message.kind == PROPOSE or message.kind == READ
+        kind = message.kind
+        # A member that has seen no term yet can refuse a pre-vote.
+        refusal = kind == PRE_VOTE_REPLY and message.rejected
+        known_term = message.term > 0 or kind == PROPOSE or kind == READ or refusal
         if (
             message.to != self.member
             or message.group != self.group_id
@@ -213,7 +216,11 @@ class Group(Core):
 
     def _answer_older(self, message: Message) -> None:
         """Drop a message of an older term, but let a sender know that cannot go on without knowing the present one: a
-        leader that this member's pre-vote has left behind, and a pre-candidate."""
+        leader that this member's pre-vote has left behind, and a pre-candidate.
+
+        A refusal of a pre-vote counts all the same: it promises nothing, comes from a voter that is behind in terms,
+        and may tell what is committed, without which this member might campaign in vain for ever (`election.py`).
+        """
         kind = message.kind
         if (kind == HEARTBEAT or kind == APPEND) and (self.config.check_quorum or self.config.pre_vote):
             self.send(self.message(APPEND_REPLY, message.sender))
@@ -221,6 +228,8 @@ class Group(Core):
             reply = self.message(PRE_VOTE_REPLY, message.sender)
             reply.rejected = True
             self.send(reply)
+        elif kind == PRE_VOTE_REPLY and message.rejected and self.role == PRE_CANDIDATE:
+            election.on_reply(self, message)
 
     def _take_as_leader(self, message: Message) -> None:
         kind = message.kind

@@ -18,10 +18,12 @@ Invariants R1 to R10 are checked after each statement, and at the end that clien
     again A>B kind                                  the last such message that was delivered comes once more
     forge A>B kind [field=value ...] [entries i/t ...]
     cut N, cut A>B, heal                            messages that are sent from now on are lost
+    build N version                                 the program of N can run the machine up to there; N is down
+    raise N version                                 N is asked to raise the version of the machine
     crash N [survivors], restart N, damage N, rot N index, save N, swap N stale|empty
     mark                                            forget what was sent so far
     expect N fact=value ...                         role term vote lead commit applied last log voters outgoing learners
-                                                    damaged up dropped
+                                                    damaged up dropped version
     expect [no] sent A>B kind [field=value ...]     since the last mark
     expect sent N times A>B kind
     expect refused | accepted                       the last proposal, change or read
@@ -275,6 +277,14 @@ class Stage:
         self.answer = node.group.propose_change(m.Change(steps, TRANSITIONS[transition]))
         node.pump()
 
+    def do_raise(self, member: str, version: str) -> None:
+        node = self._node(member)
+        self.answer = node.group.propose_version(int(version))
+        node.pump()
+
+    def do_build(self, member: str, version: str) -> None:
+        self.world.do("rebuild", int(member), int(version))
+
     def do_transfer(self, member: str, _: str, to: str) -> None:
         self.world.do("transfer", int(member), int(to))
 
@@ -354,6 +364,8 @@ class Stage:
             return "yes" if group is not None else "no"
         if group is None:
             raise Unmet(f"{node.member} is down")
+        if name == "version":
+            return str(node.machine.version)
         if name == "role":
             return ROLE_NAMES[group.role]
         if name == "last":

@@ -4,10 +4,11 @@ Random search is bad at exactly these: each needs a few events in one order.
 """
 
 from simulation.play import play
+from simulation.upgrades import UPGRADES
 
 __all__ = ["SCENARIOS", "play"]
 
-SCENARIOS: dict[str, str] = {}
+SCENARIOS: dict[str, str] = {**UPGRADES}
 # What the core does not do yet, by scenario, and why.
 OPEN: dict[str, str] = {}
 
@@ -799,4 +800,31 @@ SCENARIOS["a candidate believes a voter only about entries that it has"] = """
     complete 2 9
     deliver 2>1 vote-reply
     expect 1 commit=0 role=candidate
+"""
+
+SCENARIOS["a candidate hears also what a voter knows that is behind in terms"] = """
+    group 1 2 3
+    committed 1 1
+    disk 1 term 3 log 1 1
+    disk 2 term 1 commit 2 log 1 1 1 # longer, so it refuses; and it has not heard of terms 2 and 3
+    campaign 1
+    complete 1 9
+    deliver 1>2 pre-vote
+    complete 2 9
+    expect sent 2>1 pre-vote-reply rejected=1 term=1
+    deliver 2>1 pre-vote-reply
+    expect 1 commit=2
+"""
+
+SCENARIOS["a refusal counts also from a member that has seen no term yet"] = """
+    group 1 2 3
+    disk 1 term 1
+    campaign 1
+    complete 1 9
+    forge 2>1 pre-vote-reply term=0 rejected=1
+    expect 1 role=pre-candidate
+    forge 3>1 pre-vote-reply term=0 rejected=1
+    expect 1 role=follower dropped=0
+    forge 3>1 pre-vote-reply term=0  # but not an agreement
+    expect 1 dropped=1
 """

@@ -23,7 +23,7 @@ for seed in range(300):
 # A mutant, the rule by which a seed fails, and how many events the shortest trace may have.
 FAILURES = (
     ("vote-without-the-log", "R4", 60),
-    ("read-without-a-quorum", "X", 120),
+    ("read-before-own-commit", "X", 120),
     ("joint-configuration-is-not-left", "L", 60),
 )
 

@@ -9,6 +9,7 @@ from simulation.phases import cut, leader_of
 from amqpd.raft.messages import ADD_LEARNER, ADD_VOTER, AUTO, EXPLICIT, IMPLICIT, REMOVE, Change
 from amqpd.raft.states import CANDIDATE, LEADER
 
+OPERATIONS_MAX = 150  # of clients; more would be hard to find an order for
 SHARE = 0.55  # of all phases
 LONGER = 200  # time that usurpers get besides
 PAYLOADS = ([b"u"], [b"u", b"v"], [b"u", b"v", b"w", b"x"])
@@ -55,6 +56,9 @@ def usurp(swarm, member: int, end: int) -> None:
     swarm.blocked.clear()
     if swarm.now + 20 > end:
         return
+    for node in list(world.nodes.values()):
+        if node.damaged and random() < 0.3:
+            world.do("campaign", node.member)  # it must not
     up = [node for node in world.nodes.values() if node.group is not None and not node.damaged]
     quorum = len(world.nodes) // 2
     able = [
@@ -95,6 +99,7 @@ def watch(swarm, member: int, friends: list[int], end: int, times: int) -> None:
         swarm.at(3, "watch", member, friends, end, times - 1)
         return
     query(swarm, member)
+    query(swarm, member, "w")
     swarm.at(int(random() * 16), "sever", member, friends)
     swarm.at(4 + int(random() * 30), "usurp", member, end)
 
@@ -115,14 +120,16 @@ def sever(swarm, member: int, friends: list[int]) -> None:
                 swarm.blocked.add((other, member))
     for node in list(world.nodes.values()):
         if node.group is not None and node.group.role == LEADER:
+            query(swarm, node.member)
             world.do("propose", node.member, PAYLOADS[int(random() * len(PAYLOADS))])
 
 
-def query(swarm, member: int) -> None:
-    """A client reads from a leader that has just begun."""
+def query(swarm, member: int, kind: str = "i") -> None:
+    """A client reads from a leader, which may have just begun, or be one no more without knowing it; or it writes."""
     world = swarm.world
-    if world.live(member) is not None and len(world.history) < 150:
-        world.do("operate", member, world.operation("xyz"[int(swarm.later() * 3)], "i"))
+    number = len(world.history)
+    if world.live(member) is not None and number < OPERATIONS_MAX:
+        world.do("operate", member, world.operation("xyz"[int(swarm.later() * 3)], kind, f"v{number}"))
 
 
 # Halves.
