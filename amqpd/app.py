@@ -1,7 +1,7 @@
 """The composition root: builds every part of a node from its settings, and knows the order of start and stop.
 
-Start: plugins, broker, data directory, listeners, tasks. Stop: listeners, connections (told, and waited for), tasks,
-data directory. `serve` adds what a process of its own needs: signals, logs, garbage collection.
+Start: plugins, broker, data directory, listeners, tasks. Stop: listeners, connections (told, and waited for), messages,
+tasks, data directory. `serve` adds what a process of its own needs: signals, logs, garbage collection.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from amqpd.reloading import Parts, Reloader, fill
 from amqpd.runtime import build, logs
 from amqpd.runtime.catalogue import Writer
 from amqpd.runtime.datadir import DataDir
+from amqpd.runtime.disk import DiskWatch
 from amqpd.runtime.driver import Driver
 from amqpd.runtime.memory import MemoryWatch
 from amqpd.runtime.offload import Offload
@@ -51,6 +52,7 @@ from amqpd.server.users import UserOrders
 if TYPE_CHECKING:
     from amqpd.metadata.store import Store
     from amqpd.server.contexts import TlsContexts
+    from amqpd.storing import MessageStore
 
 log = logging.getLogger("amqpd.node")
 
@@ -67,9 +69,9 @@ def limits_from(settings: Settings) -> Limits:
 class Node:
     """One node. Making it loads plugins and builds the broker; `run` does the rest, once. Both raise ConfigError.
 
-    Without a data directory nothing is stored and there is no control socket. With one, the database of definitions is
-    opened here, which blocks, and closed at the end of `run`. With the `sources` of its settings they can be reloaded:
-    `settings` are always those in force.
+    Without a data directory nothing is stored and there is no control socket. With one, the database of definitions and
+    the messages are opened here, which blocks and raises StorageError, and closed at the end of `run`. With the
+    `sources` of its settings they can be reloaded: `settings` are always those in force.
     """
 
     def __init__(self, settings: Settings, data_dir: DataDir | None = None, sources: Sources | None = None) -> None:
@@ -84,6 +86,8 @@ class Node:
         self._store: Final = _open_store(data_dir)
         self.catalogue: Final = Catalogue() if self._store is None else Writer(self._store)
         self.broker: Final = Broker(limits_from(settings), self.catalogue, os.urandom, name, types)
+        self.messages: Final = self._open_messages()
+        self.disk: Final = self._disk_watch()
         self.offload: Final = Offload()
         self.accounts: Final = Accounts(self.broker.vhosts)
         self.rules: Final = PasswordRules(os.urandom)
@@ -109,6 +113,26 @@ class Node:
         """All sessions. There while the node runs."""
         assert self._hub is not None
         return self._hub
+
+    def _open_messages(self) -> MessageStore | None:
+        if self.data_dir is None:
+            return None
+        from amqpd.storing import MessageStore  # a node in memory needs none
+
+        try:
+            return MessageStore(self.data_dir.path, self.settings, self.broker)
+        except BaseException:
+            self._close_definitions()
+            raise
+
+    def _disk_watch(self) -> DiskWatch | None:
+        if self.messages is None:
+            return None
+        return DiskWatch(self.settings.share("disk_free_limit"), self.messages.free_bytes)
+
+    def _close_definitions(self) -> None:
+        if isinstance(self.catalogue, Writer):
+            self.catalogue.close()
 
     def _authenticator(self) -> ChainAuthenticator:
         backends = Backends(self.broker, self.offload)
@@ -138,13 +162,16 @@ class Node:
     async def run(self, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop` was called and every connection has ended, or until cancelled. Fills `addresses`.
 
-        Raises ConfigError at the start; StorageError when definitions can no longer be stored.
+        Raises ConfigError at the start; StorageError when definitions or messages can no longer be stored.
         """
         try:
             await self._run(task_status)
         finally:
-            if isinstance(self.catalogue, Writer):
-                self.catalogue.close()
+            try:
+                if self.messages is not None:
+                    self.messages.close()
+            finally:
+                self._close_definitions()
 
     async def _run(self, task_status: trio.TaskStatus[Node]) -> None:
         settings = self.settings
@@ -162,6 +189,8 @@ class Node:
                     self._accepting.cancel()
                 listening.close_all(listeners)
                 await self.hub.stop(settings.number("shutdown_timeout") / 1000)
+                if self.messages is not None:
+                    await self.messages.stop(self.driver)
                 nursery.cancel_scope.cancel()
         finally:
             listening.close_all(listeners)
@@ -169,6 +198,9 @@ class Node:
     async def _start(self, nursery: trio.Nursery, listeners: list[listening.Listener]) -> None:
         settings = self.settings
         self._driver = Driver(self.broker)
+        nursery.start_soon(self._driver.run)
+        if self.messages is not None:
+            await nursery.start(self.messages.workers.run, self._driver)
         self._restore()
         self._hub = Hub(
             self.broker,
@@ -186,8 +218,9 @@ class Node:
         for plugin in self.plugins:
             plugin.call("on_start", self.broker)
         memory = MemoryWatch(settings.share("vm_memory_high_watermark"))
-        nursery.start_soon(self._driver.run)
         nursery.start_soon(memory.run, self._driver)
+        if self.disk is not None:
+            nursery.start_soon(self.disk.run, self._driver)
         nursery.start_soon(self._hub.sweep)
         await nursery.start(self.offload.run, self._driver)
         if isinstance(self.catalogue, Writer):
@@ -195,7 +228,8 @@ class Node:
         if self.tls is not None:
             nursery.start_soon(self.tls.watch_expiry)
         if self._sources is not None:
-            parts = Parts(self.broker.limits, self.authenticator, self.rules, self._hub, memory, self.tls)
+            limits, hub = self.broker.limits, self._hub
+            parts = Parts(limits, self.authenticator, self.rules, hub, memory, self.tls, self.disk, self.messages)
             self._reloader = Reloader(self._sources, settings, parts)
             nursery.start_soon(self._reloader.run)
             nursery.start_soon(watch, self._reloader.files, self._reloader.interval_s, self._reloader.ask)
@@ -216,7 +250,11 @@ class Node:
             try:
                 if self._store is not None and not self._store.fresh:
                     self.definitions.restore(self._store.load())
+                    if self.messages is not None:
+                        self.messages.restore()
                     return
+                if self.messages is not None:
+                    self.messages.check_new()
                 if self.settings.text("load_definitions"):
                     return  # they say who can log in (RabbitMQ: rabbit:maybe_insert_default_data)
                 first = first_user(self.settings, self.rules, os.urandom)

@@ -25,18 +25,21 @@ from amqpd.config.access import FIRST_USER
 from amqpd.config.reload import changes, mixed
 from amqpd.errors import ConfigError
 from amqpd.runtime import logs
+from amqpd.runtime.disk import DiskWatch
 from amqpd.runtime.memory import MemoryWatch
 from amqpd.server.hub import Hub
 
 if TYPE_CHECKING:
     from amqpd.server.contexts import TlsContexts
+    from amqpd.storing import MessageStore
 
 log = logging.getLogger("amqpd.node")
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Those of a running node that obey settings. Without a TLS listener there is no `tls`."""
+    """Those of a running node that obey settings. Without a TLS listener there is no `tls`, and without a data
+    directory there are no `disk` and `messages`."""
 
     limits: Limits
     authenticator: ChainAuthenticator
@@ -44,6 +47,8 @@ class Parts:
     hub: Hub
     memory: MemoryWatch
     tls: TlsContexts | None
+    disk: DiskWatch | None
+    messages: MessageStore | None
 
 
 def fill(limits: Limits, settings: Settings) -> None:
@@ -69,6 +74,11 @@ def _tls(parts: Parts, settings: Settings) -> None:
         parts.tls.reload(settings)
 
 
+def _keys(parts: Parts, _settings: Settings) -> None:
+    if parts.messages is not None:
+        parts.messages.reload_keys()
+
+
 def _limits(parts: Parts, settings: Settings) -> None:
     fill(parts.limits, settings)
 
@@ -81,6 +91,11 @@ def _memory(parts: Parts, settings: Settings) -> None:
     parts.memory.configure(settings.share("vm_memory_high_watermark"))
 
 
+def _disk(parts: Parts, settings: Settings) -> None:
+    if parts.disk is not None:
+        parts.disk.configure(settings.share("disk_free_limit"))
+
+
 def _log_level(_parts: Parts, settings: Settings) -> None:
     logging.getLogger(logs.ROOT).setLevel(settings.text("log.level").upper())
 
@@ -91,7 +106,7 @@ def _asked_for(_parts: Parts, _settings: Settings) -> None:
 
 Applier = Callable[[Parts, Settings], None]
 
-# Those that may raise come first. Files that TLS needs may have changed where no setting has: it is always asked.
+# Those that may raise come first.
 APPLIERS: Final[dict[Applier, tuple[str, ...]]] = {
     _passwords: (
         "password_hashing",
@@ -123,12 +138,15 @@ APPLIERS: Final[dict[Applier, tuple[str, ...]]] = {
         "ssl_options.sni",
         "tls_expiry_warning_days",
     ),
+    _keys: (),
     _limits: tuple(name for name, setting in SETTINGS.items() if setting.limit),
     _hub: ("handshake_max", "trusted_proxies"),
     _memory: ("vm_memory_high_watermark",),
+    _disk: ("disk_free_limit",),
     _log_level: ("log.level",),
     _asked_for: ("config_watch", "shutdown_timeout"),
 }
+_ALWAYS: Final = (_tls, _keys)  # what is in their files may have changed where no setting has
 _ONLY_AT_FIRST: Final = frozenset(setting.name for setting in FIRST_USER)
 
 
@@ -163,7 +181,8 @@ class Reloader:
     def files(self) -> list[Path]:
         """Whose change means that `ask` should be called."""
         tls = self._parts.tls.files() if self._parts.tls is not None else []
-        return [*self._settings.files, *map(Path, tls)]
+        keys = self._parts.messages.key_files() if self._parts.messages is not None else []
+        return [*self._settings.files, *map(Path, tls), *keys]
 
     def interval_s(self) -> float:
         """How often to look at them."""
@@ -180,7 +199,7 @@ class Reloader:
             raise ConfigError("\n".join([*wrong, "that is how it would be until a restart: restart the node"]))
         done: list[Applier] = []
         for applier, names in APPLIERS.items():
-            if applier is _tls or not set(names).isdisjoint(found.at_once):
+            if applier in _ALWAYS or not set(names).isdisjoint(found.at_once):
                 try:
                     applier(self._parts, wanted)
                 except ConfigError:
