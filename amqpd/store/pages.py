@@ -174,20 +174,23 @@ class StoredPages(Pages):
     # -- space is won back
 
     def tidy(self) -> None:
-        """Look for a file to rewrite, and begin with it, unless that is going on. Does not block."""
-        if self._compaction is not None:
-            return
-        file = self._worst()
+        """Look for files to rewrite, and begin with the first, unless that is going on. Does not block."""
+        if self._compaction is None:
+            self._compact(True)
+
+    def compacted(self) -> None:
+        """A file has been rewritten; the next one follows, if there is one with a higher number."""
+        self._compaction = None
+        self.compactions += 1
+        self._compact(False)
+
+    def _compact(self, around: bool) -> None:
+        file = self._worn(around)
         if file is not None:
             if file is self.files.current:
                 self.files.leave()
             self._compaction = Compaction(self, file)
             self._compaction.go_on()
-
-    def compacted(self) -> None:
-        """The compaction has come to its end."""
-        self._compaction = None
-        self.compactions += 1
 
     def move(self, page: Page, stored: StoredPage, index: bytes, payload: bytes, settled: Ranges) -> None:
         """A page gets another place, and other contents. Whoever reads it from now on gets these.
@@ -208,13 +211,18 @@ class StoredPages(Pages):
         self.write(page, stored.identity, stored.level, stored.label, index, payload)
         self._unwritten[page].wanted = wanted
 
-    def _worst(self) -> PageFile | None:
-        """A file at least half of which is dead; the search goes on where the last one ended, and takes a step only."""
+    def _worn(self, around: bool) -> PageFile | None:
+        """A file at least half of which is dead. The search takes a step only, and goes on where the last one ended.
+
+        `around`: begins anew after the last file.
+        """
         table = self.files.table
         numbers = sorted(table)
         later = [number for number in numbers if number > self._examined]
+        if around:
+            later += numbers[: len(numbers) - len(later)]
         seen = 0
-        for number in later + numbers[: len(numbers) - len(later)]:
+        for number in later:
             file = table[number]
             self._examined = number
             seen += len(file.pages)

@@ -60,6 +60,7 @@ class Bench:
         self.disk = disk or Disk()
         self.hand = Hand()
         self.files = self.disk.files().directory("pages" if transient else "segments")
+        self.disk.files().sync()
         self.found = None
         options = options or PageOptions()
         noise = random.Random(5).randbytes
