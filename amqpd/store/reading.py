@@ -96,10 +96,7 @@ class BatchReader:
                 return None
             found = self._data.find(self._mark, at)
             if found < 0:
-                # The last bytes may be the beginning of a header, but headers begin at sectors.
-                offset = self._base + len(self._data) // SECTOR * SECTOR
-                if self._have(offset, BATCH_HEAD_SIZE) < 0:
-                    return None
+                offset = padded(self._base + len(self._data))  # windows end with a sector, or with the file
                 continue
             offset = self._base + found
             if offset % SECTOR == 0:
@@ -139,6 +136,6 @@ class BatchReader:
             return at
         if size > WINDOW and offset + size > self._file.size():
             return -1  # a size that is damaged must not make us read, or ask for, so much
-        self._data = self._file.read(offset, max(size, WINDOW))
+        self._data = self._file.read(offset, padded(max(size, WINDOW)))
         self._base = offset
         return 0 if size <= len(self._data) else -1
