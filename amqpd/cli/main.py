@@ -1,4 +1,4 @@
-"""`amqpd`: start a node, and look at its configuration.
+"""`amqpd`: start a node, look at its configuration, and after what it has on disk (`store`).
 
 What a command needs is imported when it runs: `amqpd --version` must not wait for trio.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from amqpd.cli.store import store
 from amqpd.errors import AmqpdError, ConfigError
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
 )
 def main() -> None:
     """amqpd, an AMQP 0-9-1 broker that RabbitMQ's clients take for RabbitMQ."""
+
+
+main.add_command(store)
 
 
 def _sources(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,0 +1,120 @@
+"""`amqpd store`: check, dump, repair, back up and restore what a node has on disk.
+
+Exit codes: 0 done, or sound; 1 damaged, or refused; 2 it cannot be read. What a command needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import click
+
+from amqpd.errors import AmqpdError
+from amqpd.text import one_line
+
+if TYPE_CHECKING:
+    from amqpd.maintenance.directory import NodeDirectory
+
+DAMAGED = 1
+REFUSED = 1
+UNREADABLE = 2
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+@click.group()
+def store() -> None:
+    """Check, dump, repair, back up and restore what a node has on disk.
+
+    DIR is a node's data directory, or a backup. Exit codes: 0 done, or sound; 1 damaged, or refused; 2 it cannot be
+    read.
+    """
+
+
+def _directory(function: F) -> F:
+    """The directory that is meant, and the keys with which it is encrypted."""
+    option = click.option(
+        "--key-file", default="", metavar="FILE", help="The keys, where messages are encrypted (encryption.key_file)."
+    )
+    return click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))(option(function))
+
+
+def _form(function: F) -> F:
+    return click.option(
+        "--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print.  [default: text]"
+    )(function)
+
+
+@contextmanager
+def _opened(path: Path, key_file: str) -> Iterator[NodeDirectory]:
+    """The directory; ends the program where it cannot be read. Who reads our output may go away."""
+    from amqpd.maintenance.directory import NodeDirectory
+
+    try:
+        directory = NodeDirectory(path, key_file)
+        try:
+            yield directory
+            sys.stdout.flush()
+        finally:
+            directory.close()
+    except BrokenPipeError:
+        _forget_output()
+    except (AmqpdError, OSError) as error:
+        _end(UNREADABLE, str(error))
+
+
+def _forget_output() -> None:
+    """Nobody reads any more, and that is no mistake (`... | head`)."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(code: int, message: str) -> NoReturn:
+    click.echo(f"amqpd: {one_line(message)}", err=True)
+    sys.exit(code)
+
+
+@store.command()
+@_directory
+@_form
+def check(directory: Path, key_file: str, form: str) -> None:
+    """Read everything in DIR, verify it, and say what is there.
+
+    Changes nothing. On a running node, too.
+    """
+    from amqpd.cli import storereport
+    from amqpd.maintenance.checking import check
+
+    with _opened(directory, key_file) as opened:
+        checked = check(opened)
+        if form == "json":
+            click.echo(json.dumps(storereport.as_object(checked), indent=2))
+        else:
+            for line in storereport.as_lines(checked):
+                click.echo(line)
+    if checked.damages:
+        sys.exit(DAMAGED)
+
+
+@store.command()
+@_directory
+@click.option("--queue", metavar="VHOST/NAME", help="Only what is of this queue; one of vhost / is //NAME.")
+@click.option("--body-bytes", default=64, type=click.IntRange(0), help="Bytes of each body to show.  [default: 64]")
+@_form
+def dump(directory: Path, key_file: str, queue: str | None, body_bytes: int, form: str) -> None:
+    """Print what is in DIR, in order: records of the journal, then segments, with their messages.
+
+    Of JSON each line is an object.
+    """
+    from amqpd.maintenance.dumping import Dump, as_json, as_text
+
+    with _opened(directory, key_file) as opened:
+        shown = as_json if form == "json" else as_text
+        for line in Dump(opened, queue, body_bytes).lines():
+            sys.stdout.write(shown(line) + "\n")
