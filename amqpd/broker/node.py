@@ -23,6 +23,7 @@ from amqpd.broker.ports import Catalogue, Owner
 from amqpd.broker.queues.ready import Footprint
 from amqpd.broker.timers import Timer, Timers
 from amqpd.broker.vhost import VHost
+from amqpd.errors import StorageError
 
 if TYPE_CHECKING:
     from amqpd.broker.deadletter import DeadLetter
@@ -128,12 +129,21 @@ class Broker:
         that was touched."""
         self.settle()
         if self.keeper is not None:
-            self.keeper.commit()
+            self._commit(self.keeper)
         while self.touched:
             touched = self.touched
             self.touched = []
             for owner in touched:
                 owner.flush()
+
+    def _commit(self, keeper: Keeper) -> None:
+        """Raises StorageError, also for a bug: a batch that is half gathered must never be written."""
+        try:
+            keeper.commit()
+        except StorageError:
+            raise
+        except Exception as error:
+            raise StorageError(f"internal error while a batch was gathered ({error!r}): the node stops") from error
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """A queue let a message go: it is published at the end of the round."""

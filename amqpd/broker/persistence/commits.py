@@ -69,21 +69,39 @@ class SettledPage:
         self.count: Final = count
 
 
+class Entered:
+    """A log got messages, all below position `following`."""
+
+    __slots__ = ("following", "log")
+
+    def __init__(self, log: Log) -> None:
+        self.log: Final = log
+        self.following: Final = log.ready.next
+        log.entered = False
+
+
 class Commit(Job):
-    """A batch, and what follows. `definitions` is the number of the command whose storage it depends on."""
+    """A batch in `file` of the journal, and what follows.
+
+    `definitions` is the number of the command whose storage it depends on.
+    """
 
     def __init__(
         self,
         keeper: Keeper,
         batch: Batch,
+        file: int,
         waiting: Waiting,
+        entered: list[Entered],
         settled: list[SettledPage],
         dropped: list[Page],
         definitions: int,
     ) -> None:
         self.keeper: Final = keeper
         self.batch: Final = batch
+        self.file: Final = file
         self.waiting: Final = waiting
+        self.entered: Final = entered
         self.settled: Final = settled
         self.dropped: Final = dropped
         self.definitions: Final = definitions

@@ -37,7 +37,7 @@ class Evictor:
             if not self._longest and not self._search():
                 return False
             level = self._longest[len(self._longest) - 1]
-            bytes_out = level.page_out(self._keep, level.next, _AT_ONCE - freed)
+            bytes_out = level.page_out(self._keep, _AT_ONCE - freed)
             if bytes_out == 0:
                 self._longest.pop()
             freed += bytes_out

@@ -5,7 +5,9 @@ go with what comes meanwhile. So what one round does reaches the disk as a whole
 those who waited for it are told: publishers get their confirms, transactions their commit-ok.
 
 What is settled on a page is told to the page's file only after the batch that says so is on disk: else a dead letter
-could be lost between the queue that let it go and the one that took it. `moving` has the rule for the journal's files.
+could be lost between the queue that let it go and the one that took it. For the same reason nothing goes to a page
+before the batch with which it came is on disk: a page would bring back half of a transaction. `moving` has the rule for
+the journal's files.
 
 Does no file work itself: batches go to one worker, everything else to another (`ports.Worker`).
 
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.message import Message
 from amqpd.broker.persistence import encoding
-from amqpd.broker.persistence.commits import Commit, SettledPage, Waiting
+from amqpd.broker.persistence.commits import Commit, Entered, SettledPage, Waiting
 from amqpd.broker.persistence.eviction import Evictor
 from amqpd.broker.persistence.log import Log
 from amqpd.broker.persistence.moving import Move
@@ -74,8 +76,9 @@ class Keeper:
         self._message: Message | None = None  # the one whose record is written next
         self._entry_logs: Final[list[Log]] = []
         self._entry_positions: Final[list[int]] = []
+        self._entered: list[Log] = []  # what got messages in the batch that is gathered
         self._dropped: list[Page] = []
-        self._definitions = 0
+        self._definitions = 0  # the command with which the youngest queue was defined that has a log
         self._writing: Final[deque[Commit]] = deque()
         self._sealed = 0  # the last batch that was sealed
         self._sealed_bytes = 0  # of batches that are being written
@@ -119,6 +122,10 @@ class Keeper:
             self._message = message
         self._entry_logs.append(log)
         self._entry_positions.append(position)
+        if not log.entered:
+            log.entered = True
+            log.uncommitted += 1
+            self._entered.append(log)
         self.changes += 1
 
     def confirm(self, sink: DeliverySink, number: int) -> None:
@@ -132,7 +139,6 @@ class Keeper:
     def settles(self, log: Log) -> None:
         """A log begins to settle something."""
         self.settling.append(log)
-        self.changes += 1
 
     def _write_entry(self) -> None:
         """The record of the message that came last, now that all logs that have it are known."""
@@ -187,12 +193,15 @@ class Keeper:
             if self.journal.records or self.settling:
                 self._seal()
             if not self._writing and (self.waiting or self._dropped):
-                self._complete(self.waiting, [], self._dropped, 0)
+                self._complete(self.waiting, [], self._dropped, self._definitions)
                 self.waiting, self._dropped = Waiting(), []
         if self._move is not None and self._move.going_on():
             self._move.step()
             self._soon()
-        if not self.slow and self.unsynced() > self.broker.limits.unsynced_max:
+        unsynced = self.unsynced()
+        if self.slow and unsynced * 2 <= self.broker.limits.unsynced_max:
+            self._go_on()
+        elif unsynced > self.broker.limits.unsynced_max:
             self.slow = True
 
     def _soon(self) -> None:
@@ -209,10 +218,13 @@ class Keeper:
         batch = self.journal.seal()
         if batch is None:
             return
-        commit = Commit(self, batch, self.waiting, settled, self._dropped, self._definitions)
+        entered = [Entered(log) for log in self._entered]
+        commit = Commit(
+            self, batch, self.journal.file, self.waiting, entered, settled, self._dropped, self._definitions
+        )
         self.waiting = Waiting()
+        self._entered = []
         self._dropped = []
-        self._definitions = 0
         self._sealed = batch.sequence
         self._sealed_bytes += batch.size
         self._writing.append(commit)
@@ -235,10 +247,10 @@ class Keeper:
         self._writing.popleft()
         self._sealed_bytes -= commit.batch.size
         self.committed_to = commit.batch.sequence
+        for entered in commit.entered:
+            entered.log.committed(entered.following)
         self._complete(commit.waiting, commit.settled, commit.dropped, commit.definitions)
         self._tend_files()
-        if self.slow and self.unsynced() * 2 < self.broker.limits.unsynced_max:
-            self._go_on()
 
     def _complete(self, waiting: Waiting, settled: list[SettledPage], dropped: list[Page], definitions: int) -> None:
         for run in settled:
@@ -260,8 +272,8 @@ class Keeper:
         if move is not None and move.done(self.committed_to):
             self._background.submit(self.journal.free(move.file))
             self._move = move = None
-        if move is None and self.journal.surplus():
-            file = self.journal.oldest()
+        file = self.journal.oldest()
+        if move is None and self.journal.surplus() and (not self._writing or self._writing[0].file > file):
             self._move = Move(self, file, self._in_file.pop(file, []))
             self._soon()
         if self.broker.now_ms >= self._tidy_ms:

@@ -31,7 +31,8 @@ MOVED_AT_ONCE: Final = 2_097_152  # bytes of messages
 class Log:
     """The log of `level` of `queue`; `ref` is its number in the journal's records.
 
-    `announced` is the last file of the journal that says which log it is.
+    `announced` is the last file of the journal that says which log it is; `entered` whether the batch that is gathered
+    has messages for it; `uncommitted` how many batches have some that are not on disk.
     """
 
     def __init__(self, keeper: Keeper, queue: Queue, level: int, label: bytes, ref: int) -> None:
@@ -41,6 +42,9 @@ class Log:
         self.label: Final = label
         self.ref: Final = ref
         self.announced = 0
+        self.entered = False
+        self.uncommitted = 0
+        self._committed = 0
         self.gone = False
         self.pages: list[Page] = []
         self._firsts: list[int] = []  # of the pages
@@ -78,6 +82,7 @@ class Log:
         if self.gone:
             return
         self._lent.pop(position, None)
+        self.keeper.changes += 1
         if not self._settled and not self._settled_runs:
             self.keeper.settles(self)
         self._settled.append(position)
@@ -86,6 +91,7 @@ class Log:
         """All of a page from position `first` on is gone for good, which are `count` persistent messages."""
         if self.gone:
             return
+        self.keeper.changes += 1
         if not self._settled and not self._settled_runs:
             self.keeper.settles(self)
         self._settled_runs.append(SettledPage(self, page, first, page.last, count))
@@ -118,6 +124,19 @@ class Log:
             ranges.append(run.last)
             settled.append(run)
         return ranges
+
+    def committed(self, following: int) -> None:
+        """A batch is on disk that has what was below position `following`, and was not on disk yet."""
+        self._committed = following
+        self.uncommitted -= 1
+
+    def restored(self, following: int) -> None:
+        """What is below position `following` was found on disk."""
+        self._committed = following
+
+    def safe(self) -> int:
+        """The position below which everything that has to be on disk is there."""
+        return self._committed if self.uncommitted else self.ready.next
 
     def live(self) -> bool:
         """Whether it has anything that a restart must find."""
@@ -165,7 +184,7 @@ class Log:
 
     def move_ready(self, below: int) -> bool:
         """Move some of what waits in memory to pages. False when nothing is left to move."""
-        return self.ready.page_out(0, below, MOVED_AT_ONCE) > 0
+        return self.ready.move_out(below, MOVED_AT_ONCE) > 0
 
     def begin_move_lent(self, below: int) -> None:
         """After what waits, what is lent. What is lent from now on has been moved, or came later."""

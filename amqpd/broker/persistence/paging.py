@@ -2,7 +2,9 @@
 
 In a page each message stands with its position before it, so that what is left of a page after compaction still says
 where it belongs. Pages of a durable queue are in segment files and are the home of its persistent messages; those of
-any other queue are in page files, which a restart empties, and are dropped once they were read.
+any other queue are in page files, which a restart empties.
+
+A page is `kept` from the moment in which it is written for a ready list until that has delivered what is on it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from amqpd.broker.ports import Page, Pages
 from amqpd.wire.primitives import BytesWriter, read_i32_be, read_i64_be, write_i64_be, write_u32
 
 if TYPE_CHECKING:
-    from amqpd.broker.node import Broker
+    from amqpd.broker.persistence.keeper import Keeper
     from amqpd.broker.persistence.log import Log
 
 PAGE_BYTES: Final = 262_144  # of contents
@@ -28,8 +30,8 @@ _NO_IDENTITY: Final = bytes(16)
 class Pager:
     """Writes to and reads from `pages`; with a `log` what is persistent is at home there."""
 
-    def __init__(self, broker: Broker, pages: Pages, log: Log | None, label: bytes) -> None:
-        self._broker: Final = broker
+    def __init__(self, keeper: Keeper, pages: Pages, log: Log | None, label: bytes) -> None:
+        self._keeper: Final = keeper
         self._pages: Final = pages
         self._log: Final = log
         self._label: Final = label
@@ -39,9 +41,9 @@ class Pager:
         return len(positions) >= PAGE_MESSAGES or size >= PAGE_BYTES
 
     def write(self, positions: list[int], messages: list[Message], kept: bool) -> Page:
-        """Write messages, at least one; `kept` when they will be read again from there. Does not block."""
+        """Write messages, at least one; `kept` when a ready list will read them again. Does not block."""
         log = self._log
-        offset_ms = self._broker.offset_ms
+        offset_ms = self._keeper.broker.offset_ms
         out = BytesWriter()
         lasting: list[bool] = []
         size = 0
@@ -69,7 +71,7 @@ class Pager:
         """What is not gone of a page, from position `start` on. Blocks where it was not read ahead."""
         data = self._pages.read(page)
         settled = page.settled
-        decoder = encoding.Decoder(self._broker.now_ms)
+        decoder = encoding.Decoder(self._keeper.broker.now_ms)
         positions: list[int] = []
         messages: list[Message] = []
         pos = 0
@@ -90,22 +92,12 @@ class Pager:
         """Read a page ahead."""
         self._pages.fetch(page)
 
-    def keep(self, page: Page) -> None:
-        """A page that was read will be read once more."""
-        page.kept = True
-
-    def loaded(self, page: Page) -> bool:
-        """A page was read. Whether it is still the home of something."""
+    def forget(self, page: Page) -> None:
+        """No ready list will read a page again; what is persistent on it is lent, settled, or will be settled."""
         page.kept = False
         if page.live:
-            return True
-        self.forget(page)
-        return False
-
-    def forget(self, page: Page) -> None:
-        """Nothing of a page will be read again; what is persistent on it is settled, or will be."""
-        page.kept = False
-        if not page.live:
-            if self._log is not None:
-                self._log.remove_page(page)
-            self._pages.drop(page)
+            self._pages.settle(page, 1, 0, 0)  # nothing new, but what is transient on it is of no use any more
+            return
+        if self._log is not None:
+            self._log.remove_page(page)
+        self._keeper.drop(self._pages, page)

@@ -240,6 +240,7 @@ class Restorer:
         level.ready.restore(level.runs, following, redelivered_below)
         log_of_level = level.ready.log
         assert log_of_level is not None
+        log_of_level.restored(following)
         for page in level.pages:
             log_of_level.add_page(page)
 

@@ -12,15 +12,17 @@ What waits long need not stay in memory. From the front to the back stand
 and a page is read when the list before it is used up, the one after it ahead of that. As long as there are no runs,
 head and tail are one list. `page_out` makes pages of what is in memory.
 
-What a durable queue must find again after a restart is in its `log`: the list tells it what comes and goes.
+What a durable queue must find again after a restart is in its `log`: the list tells it what comes and goes. What the
+journal does not have for certain is not written to pages: they could outlive a crash which it did not.
 
-Invariants: positions ascend from the heap's through head, runs and tail. `resident` counts what is in memory. A list
-in memory was either read from one page, its `_home`, or from none.
+Invariants: positions ascend from the heap's through head, runs and tail. `resident` counts what is in memory. The head
+was either read from one page, its `_home`, which is `kept` until the head is used up, or from none.
 """
 
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -82,6 +84,23 @@ def run_of_messages(positions: list[int], messages: list[Message]) -> Run:
     return Run(None, positions[0], positions, messages, len(messages), 0, sum([message.size for message in messages]))
 
 
+def runs_of_messages(positions: list[int], messages: list[Message], below: int) -> list[Run]:
+    """The same, each of them good for a page, and none on both sides of position `below`."""
+    runs: list[Run] = []
+    start = 0
+    size = 0
+    for at in range(len(messages)):
+        full = size >= PAGE_BYTES or at - start >= PAGE_MESSAGES
+        if at > start and (full or positions[at - 1] < below <= positions[at]):
+            runs.append(run_of_messages(positions[start:at], messages[start:at]))
+            start = at
+            size = 0
+        size += len(messages[at].content)
+    if start < len(messages):
+        runs.append(run_of_messages(positions[start:], messages[start:]))
+    return runs
+
+
 class ReadyList:
     """One level of `priority`. After `pop`, `position` and `redelivered` tell of the message that was popped.
 
@@ -112,6 +131,7 @@ class ReadyList:
         self._positions: list[int] | None = None
         self._home: Page | None = None
         self._runs: deque[Run] = deque()
+        self._in_memory = 0  # how many of the runs are
         self._tail: list[Message | None] = []
         self._tail_base = 0
         self._split = False  # whether head and tail are two lists
@@ -229,8 +249,9 @@ class ReadyList:
     def _used_up(self) -> None:
         """The head list has been delivered."""
         self._head = 0
-        self._home = None
         self._positions = None
+        if self._home is not None:
+            self._leave_home()
         if self._runs:
             self._fresh.clear()
         elif self._split:
@@ -239,103 +260,157 @@ class ReadyList:
             self._fresh.clear()
             self._base = self.next
 
+    def _leave_home(self) -> None:
+        """Nothing of the head's page will be read again, unless the first run is the rest of it."""
+        home = self._home
+        self._home = None
+        if home is not None and self.pager is not None and not (self._runs and self._runs[0].page is home):
+            self.pager.forget(home)
+
     def _take_tail(self) -> None:
         self._fresh = self._tail
+        self._positions = None
         self._base = self._tail_base
+        self._head = 0
         self._tail = []
         self._last = self._fresh
         self._split = False
 
     def _load(self) -> None:
-        """Make the first run the head list, and have the next one read ahead."""
-        while self._head == len(self._fresh):
-            if not self._runs:
-                self._take_tail()
-                return
-            run = self._runs.popleft()
-            positions, messages = run.positions, run.messages
-            if run.page is not None:
-                positions, messages = self._read(run, run.page)
-            self._fresh = []
-            self._fresh.extend(messages)
-            self._positions = positions
-            self._head = 0
+        """Make the first run the head list, and have the next one read ahead. There is one, or a tail."""
+        if not self._runs:
+            self._take_tail()
+            return
+        run = self._runs.popleft()
+        positions, messages = run.positions, run.messages
+        if run.page is not None:
+            positions, messages = self._read(run, run.page)
+        else:
+            self._in_memory -= 1
+        self._fresh = []
+        self._fresh.extend(messages)
+        self._positions = positions
+        self._head = 0
         if self._runs and self._runs[0].page is not None and self.pager is not None:
             self.pager.fetch(self._runs[0].page)
 
     def _read(self, run: Run, page: Page) -> tuple[list[int], list[Message]]:
         assert self.pager is not None
         positions, messages = self.pager.read(page, run.start)
+        assert len(messages) == run.count, f"{len(messages)} messages on a page that has {run.count}"
         size = 0
         for message in messages:
             self._account(message, 1)
             size += message.size
         self.drift += size - run.size
-        self._home = page if self.pager.loaded(page) else None
+        self._home = page
         return positions, messages
 
     # -- memory is short, or a file of the journal is to be freed
 
-    def page_out(self, keep: int, below: int, limit: int) -> int:
-        """Write messages in memory to pages: about `limit` bytes of those at positions lower than `below`.
+    def page_out(self, keep: int, limit: int) -> int:
+        """Have about `limit` bytes of what is in memory on pages only. Returns the bytes that were freed.
 
-        The first `keep` bytes of the head stay. Those that came back stay too. Returns the bytes that were freed.
+        The first `keep` bytes of the head stay. Those that came back stay too.
         """
-        pager = self.pager
-        if pager is None:
+        if self.resident == 0:
             return 0
         before = self.resident
-        runs: deque[Run] = deque()
-        self._page_out_head(pager, keep, below, limit, runs)
-        rest = self._runs
-        while rest:
-            run = rest.popleft()
-            if run.page is None and run.start < below and before - self.resident < limit:
-                for piece in self._paged(pager, run.positions, run.messages, below, before - limit):
-                    runs.append(piece)
-            else:
-                runs.append(run)
-        self._runs = runs
-        if runs and not self._split:
-            self._split_tail()
-        if self._split and self._tail and before - self.resident < limit:
-            self._page_out_tail(pager, below, before - limit)
+        floor = before - limit
+        home = self._home
+        if home is None:
+            self._cut_head(keep, self.next)
+        else:
+            self._send_home(keep, home)
+        self._write_out(self.next, floor)
         return before - self.resident
 
-    def _page_out_head(self, pager: Pager, keep: int, below: int, limit: int, runs: deque[Run]) -> None:
+    def move_out(self, below: int, limit: int) -> int:
+        """The same for what stands below position `below` and is on no page yet."""
+        if self.resident == 0:
+            return 0
+        before = self.resident
+        if self._home is None:
+            self._cut_head(0, below)
+        self._write_out(below, before - limit)
+        return before - self.resident
+
+    def _write_out(self, below: int, floor: int) -> None:
+        """Write runs in memory and the tail, from the front, as long as more than `floor` is in memory."""
+        pager = self.pager
+        if pager is None:
+            return
+        if self.log is not None:
+            below = min(below, self.log.safe())
+        if self._in_memory:
+            self._write_runs(pager, below, floor)
+        if self._tail and self.resident > floor:
+            self._write_tail(pager, below, floor)
+
+    def _end_of(self, keep: int) -> int:
+        """The index in the head list after its first `keep` bytes."""
         at = self._head
-        kept = 0
         fresh = self._fresh
+        kept = 0
         while at < len(fresh) and kept < keep:
             message = fresh[at]
             assert message is not None
             kept += len(message.content) + OVERHEAD
             at += 1
-        if at == len(fresh):
+        return at
+
+    def _cut_head(self, keep: int, below: int) -> None:
+        """What follows the first `keep` bytes of the head becomes runs in memory, if any of it is below `below`."""
+        if self.pager is None:
+            return
+        at = self._end_of(keep)
+        if at == len(self._fresh):
             return
         positions = self._positions_from(at)
+        if self.log is not None:
+            below = min(below, self.log.safe())
         if positions[0] >= below:
             return
-        messages = [message for message in fresh[at:] if message is not None]
-        home = self._home
-        if home is not None and _persistent(messages) < len(messages):
-            return  # compaction may have left out what is transient, and what is persistent needs no other home
-        del fresh[at:]
-        if self._positions is not None:
-            del self._positions[at:]
-        if home is not None:
-            for message in messages:
-                self._account(message, -1)
-            runs.append(_run_of_home(home, positions, messages))
-            pager.keep(home)
-        else:
-            for piece in self._paged(pager, positions, messages, below, self.resident - limit):
-                runs.append(piece)
+        runs = runs_of_messages(positions, self._take_from(at), below)
+        self._in_memory += len(runs)
+        self._put_first(runs)
+
+    def _send_home(self, keep: int, home: Page) -> None:
+        """What follows the first `keep` bytes of the head need not be in memory: it is on a page."""
+        at = self._end_of(keep)
+        if at == len(self._fresh):
+            return
+        positions = self._positions_from(at)
+        messages = self._take_from(at)
+        size = 0
+        persistent = 0
+        for message in messages:
+            self._account(message, -1)
+            size += message.size
+            if message.persistent:
+                persistent += 1
+        if at == self._head:
+            self._home = None
+        self._put_first([Run(home, positions[0], [], [], len(messages), persistent, size)])
 
     def _positions_from(self, at: int) -> list[int]:
         if self._positions is not None:
             return self._positions[at:]
         return list(range(self._base + at, self._base + len(self._fresh)))
+
+    def _take_from(self, at: int) -> list[Message]:
+        """Take the messages from index `at` on off the head list."""
+        messages = [message for message in self._fresh[at:] if message is not None]
+        del self._fresh[at:]
+        if self._positions is not None:
+            del self._positions[at:]
+        return messages
+
+    def _put_first(self, runs: list[Run]) -> None:
+        runs.reverse()
+        self._runs.extendleft(runs)
+        if not self._split:
+            self._split_tail()
 
     def _split_tail(self) -> None:
         """From now on head and tail are two lists."""
@@ -344,44 +419,49 @@ class ReadyList:
         self._last = self._tail
         self._split = True
 
-    def _page_out_tail(self, pager: Pager, below: int, floor: int) -> None:
-        tail = [message for message in self._tail if message is not None]
-        count = min(len(tail), max(0, below - self._tail_base))
-        positions = list(range(self._tail_base, self._tail_base + count))
-        runs = self._paged(pager, positions, tail[:count], below, floor)
-        taken = 0
-        for run in runs:
-            if run.page is not None:
-                self._runs.append(run)
-                taken += run.count
-        del self._tail[:taken]
-        self._tail_base += taken
+    def _write_runs(self, pager: Pager, below: int, floor: int) -> None:
+        rest = self._runs
+        passed: list[Run] = []
+        while rest and self._in_memory and self.resident > floor and rest[0].start < below:
+            run = rest.popleft()
+            if run.page is None:
+                positions, messages = run.positions, run.messages
+                count = bisect_left(positions, below)
+                if count < len(positions):
+                    rest.appendleft(run_of_messages(positions[count:], messages[count:]))
+                    positions, messages = positions[:count], messages[:count]
+                else:
+                    self._in_memory -= 1
+                run = self._write_page(pager, positions, messages)
+            passed.append(run)
+        passed.reverse()
+        rest.extendleft(passed)
 
-    def _paged(
-        self, pager: Pager, positions: list[int], messages: list[Message], below: int, floor: int
-    ) -> list[Run]:
-        """Pages of messages as long as they stand below `below` and more than `floor` is in memory; the rest."""
-        runs: list[Run] = []
+    def _write_tail(self, pager: Pager, below: int, floor: int) -> None:
+        tail = self._tail
+        end = min(len(tail), below - self._tail_base)
         start = 0
-        while start < len(messages) and positions[start] < below and self.resident > floor:
-            end = start
+        while start < end and self.resident > floor:
+            messages: list[Message] = []
             size = 0
-            while (
-                end < len(messages)
-                and positions[end] < below
-                and size < PAGE_BYTES
-                and end - start < PAGE_MESSAGES
-            ):
-                size += len(messages[end].content)
-                end += 1
-            page = pager.write(positions[start:end], messages[start:end], True)
-            for message in messages[start:end]:
-                self._account(message, -1)
-            runs.append(run_of_page(page))
-            start = end
-        if start < len(messages):
-            runs.append(run_of_messages(positions[start:], messages[start:]))
-        return runs
+            stop = start
+            while stop < end and size < PAGE_BYTES and stop - start < PAGE_MESSAGES:
+                message = tail[stop]
+                assert message is not None
+                messages.append(message)
+                size += len(message.content)
+                stop += 1
+            positions = list(range(self._tail_base + start, self._tail_base + stop))
+            self._runs.append(self._write_page(pager, positions, messages))
+            start = stop
+        if start:
+            del tail[:start]
+            self._tail_base += start
+
+    def _write_page(self, pager: Pager, positions: list[int], messages: list[Message]) -> Run:
+        for message in messages:
+            self._account(message, -1)
+        return run_of_page(pager.write(positions, messages, True))
 
     # -- the whole list
 
@@ -395,6 +475,8 @@ class ReadyList:
         self._runs = deque(runs)
         self._split_tail()
         for run in runs:
+            if run.page is None:
+                self._in_memory += 1
             self._count += run.count
             self.restored_bytes += run.size
             for message in run.messages:
@@ -429,23 +511,26 @@ class ReadyList:
         """Drop everything for good; returns how many there were."""
         count = self._count
         log = self.log
-        if log is not None and count:
+        if log is not None and count and not log.gone:
             self._settle_all(log)
+        if self._home is not None:
+            self._leave_home()
         if self.pager is not None:
             for run in self._runs:
                 if run.page is not None:
                     self.pager.forget(run.page)
         self._footprint.bytes -= self.resident
         self.resident = 0
+        self.drift = 0
         self._count = 0
         self._returned.clear()
         self._fresh.clear()
         self._runs = deque()
+        self._in_memory = 0
         self._split = False
         self._tail = []
         self._last = self._fresh
         self._head = 0
-        self._home = None
         self._positions = None
         self._base = self.next
         return count
@@ -473,11 +558,3 @@ class ReadyList:
         if message is not None and message.persistent:
             log.settle(position)
 
-
-def _persistent(messages: list[Message]) -> int:
-    return sum([1 for message in messages if message.persistent])
-
-
-def _run_of_home(home: Page, positions: list[int], messages: list[Message]) -> Run:
-    size = sum([message.size for message in messages])
-    return Run(home, positions[0], [], [], len(messages), len(messages), size)
