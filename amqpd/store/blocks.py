@@ -25,7 +25,6 @@ from amqpd.store.cipher import TAG_SIZE
 from amqpd.wire.primitives import (
     BytesWriter,
     Reader,
-    read_i16_be,
     read_i32_be,
     read_i64_be,
     write_u16,
@@ -48,8 +47,8 @@ ALL: Final = 0
 
 _SEEDED: Final = 40  # the head up to its crc
 _NO_IDENTITY: Final = bytes(16)
-_U16: Final = 0xFFFF
 _U32: Final = 0xFFFF_FFFF
+_U64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def seed_of(node_id: bytes, number: int) -> int:
@@ -77,12 +76,12 @@ class Block:
         self.offset: Final = offset
         self.kind: Final = data[at + 4]
         self.level: Final = data[at + 5]
-        self.label_size: Final[int] = read_i16_be(data, at + 6) & _U16
-        self.index_size: Final[int] = read_i32_be(data, at + 8) & _U32
-        self.payload_size: Final[int] = read_i64_be(data, at + 12)
-        self.payload_crc: Final[int] = read_i32_be(data, at + 20) & _U32
-        self.identity: Final = data[at + 24 : at + 40]
-        self.crc: Final[int] = read_i32_be(data, at + _SEEDED) & _U32
+        self.label_size: Final = (data[at + 6] << 8) | data[at + 7]
+        self.index_size: Final = _u32(data, at + 8)
+        self.payload_size: Final = _u64(data, at + 12)
+        self.payload_crc: Final = _u32(data, at + 20)
+        self.identity: Final = data[at + 24 : at + _SEEDED]
+        self.crc: Final = _u32(data, at + _SEEDED)
 
     def names_size(self, sealed: bool) -> int:
         """How many bytes label and index take."""
@@ -229,3 +228,13 @@ def messages_of(payload: bytes) -> list[tuple[int, int]]:
         reader.skip(reader.long())
         found.append((start, reader.pos))
     return found
+
+
+def _u32(data: bytes, at: int) -> int:
+    value: int = read_i32_be(data, at)
+    return value & _U32
+
+
+def _u64(data: bytes, at: int) -> int:
+    value: int = read_i64_be(data, at)
+    return value & _U64

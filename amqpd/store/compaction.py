@@ -29,7 +29,6 @@ from amqpd.store.pagefiles import PageFile, StoredPage, messages_text, read_page
 if TYPE_CHECKING:
     from amqpd.store.pages import StoredPages
 
-_READ_AT_ONCE: Final = 8 << 20  # bytes
 _PAGES_AT_ONCE: Final = 2000
 
 
@@ -110,9 +109,10 @@ class Compaction:
         """Have some more pages moved; or end."""
         tasks: list[Moving] = []
         size = 0
+        step = self.pages.options.step_max
         transient = self.pages.files.transient
         for offset, page in self.file.pages.items():
-            if size >= _READ_AT_ONCE or len(tasks) >= _PAGES_AT_ONCE:
+            if size >= step or len(tasks) >= _PAGES_AT_ONCE:
                 break
             if offset > self._last:
                 self._last = offset

@@ -38,13 +38,17 @@ _EXAMINED_AT_ONCE: Final = 2000  # pages
 class PageOptions:
     """Sizes in bytes. Files have `size_max`, and `open_max` of them are open that nobody writes.
 
-    Space is won back from files at least half of which is dead, once `dead_min` bytes are dead in all.
+    Space is won back from files at least half of which is dead, once `dead_min` bytes are dead in all; a job for that
+    reads `step_max`.
     """
 
-    def __init__(self, size_max: int = 64 << 20, open_max: int = 64, dead_min: int = 16 << 20) -> None:
+    def __init__(
+        self, size_max: int = 64 << 20, open_max: int = 64, dead_min: int = 16 << 20, step_max: int = 8 << 20
+    ) -> None:
         self.size_max: Final = size_max
         self.open_max: Final = open_max
         self.dead_min: Final = dead_min
+        self.step_max: Final = step_max
 
 
 class StoredPages(Pages):

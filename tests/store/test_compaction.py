@@ -3,7 +3,6 @@
 import pytest
 from store.pagebench import Bench
 
-from amqpd.store import compaction
 from amqpd.store.pages import PageOptions
 
 SMALL = PageOptions(size_max=20_000, dead_min=0)
@@ -192,13 +191,12 @@ def test_a_fetch_behind_a_move_finds_the_page():
     assert bench.read(page) == list(range(90, 100))
 
 
-def test_a_job_has_a_limited_amount_to_do(monkeypatch):
-    bench = Bench(options=PageOptions(size_max=200_000, dead_min=0))
+def test_a_job_has_a_limited_amount_to_do():
+    bench = Bench(options=PageOptions(size_max=200_000, dead_min=0, step_max=8000))
     pages = [bench.write(range(at, at + 10), body=bytes(100)) for at in range(0, 1000, 10)]
     bench.sync()
     for page in pages:
         settle_all_but(bench, page, {page.first})
-    monkeypatch.setattr(compaction, "_PAGES_AT_ONCE", 7)
     bench.pages.tidy()
     jobs = 0
     while bench.hand.jobs:
