@@ -87,17 +87,16 @@ class MessageStore:
             )
 
     async def stop(self, driver: Driver) -> None:
-        """Have all that is left on disk, then the record that says that nothing is missing. Raises StorageError.
+        """Have all that is left on disk, then the record that says that nothing is missing. Does not return where that
+        fails: the driver ends the node.
 
         Nobody publishes or consumes any more. `workers` must run.
         """
-        await self.workers.drain()
+        await self.workers.drain(driver)
         driver.quieten()  # what a timer wrote after the last record would make it look like a crash
         with driver.round():
             self.keeper.stop()
-        await self.workers.drain()
-        if driver.failure is not None:
-            raise driver.failure
+        await self.workers.drain(driver)
 
     def close(self) -> None:
         """End the threads, close the files. Blocks while something is written."""

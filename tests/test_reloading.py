@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 import trio
@@ -15,6 +15,7 @@ from amqpd.app import Node
 from amqpd.config import SETTINGS, Sources, load
 from amqpd.reloading import APPLIERS
 from amqpd.runtime import watch
+from amqpd.runtime.datadir import DataDir
 from amqpd.testing.broker import DEFAULTS, Broker
 
 BASE = {**DEFAULTS, "config_watch": 0}
@@ -41,9 +42,9 @@ class Scene:
         self.path.write_text(text)
 
     @asynccontextmanager
-    async def node(self):
+    async def node(self, data_dir=None):
         sources = Sources(self.path, options=self.options)
-        node = Node(load(sources), sources=sources)
+        node = Node(load(sources), data_dir, sources)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
             yield node
@@ -111,6 +112,41 @@ async def test_a_changed_setting_is_obeyed(scene, name):
         assert now(node) == value
         assert node.settings.value(name) == value
         assert said == [f"configuration: {name} is now {SETTINGS[name].kind.shown(value)} ({scene.path}, line 1)"]
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    with closing(DataDir(tmp_path / "data")) as data_dir:
+        yield data_dir
+
+
+async def test_a_changed_limit_of_free_space_is_obeyed(scene, data_dir):
+    scene.write("disk_free_limit = 2")
+    async with scene.node(data_dir) as node:
+        assert (node.disk.limit_bytes, node.broker.alarms.active) == (2, False)
+        scene.write(f"disk_free_limit = {2**62}")
+        await scene.reload(node)
+        assert node.disk.limit_bytes == 2**62
+        await trio.testing.wait_all_tasks_blocked()
+        assert node.broker.alarms.reason() == "low on disk"
+
+
+async def test_the_key_file_is_watched_and_read_again(scene, data_dir, tmp_path, caplog):
+    keys = tmp_path / "keys"
+    keys.touch(0o600)
+    first, second = "a1 " + "11" * 32, "b2 " + "22" * 32
+    keys.write_text(first)
+    scene.write(f'encryption.key_file = "{keys}"')
+    async with scene.node(data_dir) as node:
+        assert keys in node._reloader.files()
+        keys.write_text(f"{second}\n{first}\n")
+        assert await scene.reload(node) == ["configuration: read again; no setting has changed"]
+        assert f"new files are encrypted with key b2{'00' * 15}" in caplog.messages
+        keys.write_text(f"{second} {first}")
+        said = await scene.reload(node)
+        assert said[0].startswith(f"configuration: key file {keys}, line 1: 4 words")
+        assert said[-1] == "configuration: nothing of it was changed"
+        assert second[3:] not in caplog.text
 
 
 async def offered_heartbeat(node):

@@ -71,9 +71,11 @@ class Driver:
             self.end_round()
 
     def fail(self, error: StorageError) -> None:
-        """The disk failed: `run` raises `error`, which ends the node."""
+        """The disk failed: `run` raises `error`, which ends the node. A bug that it was made of is logged."""
         if self.failure is None:
             self.failure = error
+            if error.__cause__ is not None and not isinstance(error.__cause__, OSError):
+                log.error("internal error", exc_info=error)
         self._scope.cancel()
 
     def quieten(self) -> None:

@@ -136,13 +136,14 @@ class Workers:
                 for completion in self._finish(driver):
                     nursery.start_soon(self._retry, completion)
 
-    async def drain(self) -> None:
-        """Wait until everything that was submitted, and what that caused, is finished; `run` must run.
+    async def drain(self, driver: Driver) -> None:
+        """Wait until everything that was submitted, and what that caused, is finished; or, where the disk failed, for
+        the end that this brings. `run` must run.
 
         From now on nobody waits for room on the disk: a batch that finds none is a failure, other work is given up.
         """
         self._closing = True
-        while self.committer.waiting or self.background.waiting:
+        while self.committer.waiting or self.background.waiting or driver.failure is not None:
             self._finished = trio.Event()
             await self._finished.wait()
 
@@ -171,6 +172,8 @@ class Workers:
                     again.append(completion)
                 else:
                     self._conclude(completion, driver)
+            if driver.failure is not None:
+                return []
             if self.without_room:
                 broker.alarms.raise_for(DISK, SOURCE)
             elif SOURCE in broker.alarms.sources(DISK):

@@ -58,6 +58,9 @@ TAKEN = [
     (Watermark(), 1, 1.0),
     (Watermark(), "2GiB", 2 * 2**30),
     (Watermark(), 2_000_000_000, 2_000_000_000),
+    (Watermark(most=100.0), 1.5, 1.5),
+    (Watermark(most=100.0), "100.0", 100.0),
+    (Watermark(most=100.0), 50_000_000, 50_000_000),
 ]
 REFUSED = [
     (Text(), ""),
@@ -102,6 +105,8 @@ REFUSED = [
     (Mode(), "999"),
     (Mode(), 0o660),
     (Watermark(), 1.5),
+    (Watermark(most=100.0), 100.5),
+    (Watermark(most=100.0), "1000.0"),
     (Watermark(), "-0.5"),
     (Watermark(), True),
     (Watermark(), "lots"),

@@ -194,6 +194,13 @@ def test_what_must_stand_together(assignments, said):
     assert said in failure(assignments=assignments)
 
 
+def test_a_journal_has_room_for_two_files():
+    said = failure(assignments=["journal.size_max=100MiB"])
+    assert said.endswith(f"journal.size_max ({100 * 2**20}) is less than twice journal.file_size ({64 * 2**20}): "
+                         "one file is always in use")  # fmt: skip
+    assert load(Sources(assignments=["journal.size_max=100MiB", "journal.file_size=50MiB"]))
+
+
 def test_what_stands_together_well():
     load(Sources(assignments=["auth_mechanisms=ANONYMOUS", "anonymous_login_user=guest"]))
     load(Sources(assignments=[*SERVER, *CERTIFICATE, "listeners="]))

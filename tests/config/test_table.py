@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from amqpd.config.environment import CONFIG
 from amqpd.config.rabbitmq_keys import keys_of
 from amqpd.config.reference import as_toml, page
 from amqpd.runtime import logs
+from amqpd.runtime.datadir import DataDir
 from amqpd.testing import open_broker
 from amqpd.testing.broker import settings_for
 
@@ -77,10 +79,10 @@ def test_a_limits_setting_reaches_the_limit():
     assert (limits.heartbeat_s, limits.unsent_max) == (7, 5000)
 
 
-async def read_by_a_node(**given):
+async def read_by_a_node(data_dir=None, **given):
     """The settings that a node asks for: when made, started, watching its files, and stopped."""
     settings = Recording(settings_for({"log_exchange": True, "event_exchange": True, **given}))
-    node = Node(settings, sources=Sources())
+    node = Node(settings, data_dir, Sources())
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
         with trio.fail_after(60):
@@ -95,7 +97,8 @@ async def test_every_setting_is_read_by_a_node_that_runs(tmp_path):
     definitions.write_text('{"vhosts": [{"name": "/"}]}')
     read = await read_by_a_node(**{rule: "min_password_length"}, load_definitions=str(definitions))
     strict = {rule: "password_regexp", "credential_validator__regexp": "g", "ssl_options__verify": "verify_peer"}
-    read |= await read_by_a_node(**strict, **Pki(tmp_path).options())
+    with closing(DataDir(tmp_path / "data")) as data_dir:
+        read |= await read_by_a_node(data_dir, **strict, **Pki(tmp_path).options())
     assert read | READ_BY_SERVE == set(SETTINGS)
     assert not read & READ_BY_SERVE
 

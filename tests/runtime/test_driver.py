@@ -141,6 +141,19 @@ async def test_a_disk_that_fails_in_a_round_ends_it_and_nothing_is_flushed(faili
     assert "segment 1" in str(driver.failure)
 
 
+def test_a_bug_that_became_a_failure_is_logged_and_the_disks_own_errors_are_not(caplog):
+    for cause, logged in ((OSError(5, "EIO"), 0), (None, 0), (KeyError("bug"), 1)):
+        driver = trio.run(make)
+        error = StorageError("x")
+        error.__cause__ = cause
+        driver.fail(error)
+        assert len(caplog.records) == logged
+
+
+async def make():
+    return Driver(Broker(Limits(), Catalogue(), bytes, "test"))
+
+
 async def test_a_disk_that_failed_before_it_runs_ends_it_at_once():
     driver = Driver(Broker(Limits(), Catalogue(), bytes, "test"))
     driver.fail(StorageError("x"))

@@ -288,20 +288,20 @@ async def test_it_is_drained_with_all_that_jobs_cause(play):
         play.aside("caused", finish=lambda: play.commit("last"))
 
     play.commit("first", finish=more)
-    await play.workers.drain()
+    await play.workers.drain(play.driver)
     assert play.finished == ["first", "caused", "last"]
     assert play.workers.committer.waiting == play.workers.background.waiting == 0
 
 
 async def test_nothing_to_drain(play):
-    await play.workers.drain()
+    await play.workers.drain(play.driver)
 
 
 async def test_a_stopping_node_gives_up_other_work_without_room(play, autojump_clock):
     play.aside("spare", failures=[FULL] * 100)
     play.commit("batch")
     await play.until(lambda: play.history)
-    await play.workers.drain()
+    await play.workers.drain(play.driver)
     assert play.finished == ["batch"]
 
 
@@ -313,7 +313,7 @@ async def test_a_stopping_node_does_not_wait_for_room_for_a_batch(autojump_clock
             await nursery.start(play.workers.run, play.driver)
             play.commit("batch", failures=[FULL] * 100)
             await play.until(lambda: play.history)
-            await play.workers.drain()
+            await play.workers.drain(play.driver)
     assert play.finished == []
     assert play.workers.close()
 
