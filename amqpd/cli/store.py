@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -118,3 +119,38 @@ def dump(directory: Path, key_file: str, queue: str | None, body_bytes: int, for
         shown = as_json if form == "json" else as_text
         for line in Dump(opened, queue, body_bytes).lines():
             sys.stdout.write(shown(line) + "\n")
+
+
+@store.command()
+@_directory
+@click.option("--accept-loss", is_flag=True, help="Do it. What is lost is recorded in DIR/repairs.log.")
+def repair(directory: Path, key_file: str, accept_loss: bool) -> None:
+    """Have a node start again whose message store is damaged.
+
+    Says what would be lost, and does nothing without --accept-loss. With it what is damaged is cut out, and kept in
+    messages/damaged-N; what is whole stays. The node must be stopped.
+    """
+    from amqpd.maintenance.repair import Repair
+
+    with _opened(directory, key_file) as opened:
+        found = Repair(opened)
+        for damage in found.definitions:
+            click.echo(f"amqpd: warning: not repaired, put back a copy: {damage}", err=True)
+        if not found.damages and not found.interrupted:
+            click.echo("no messages are damaged: there is nothing to repair")
+            return
+        if accept_loss:
+            for line in found.run(_now()):
+                click.echo(line)
+            return
+        if found.interrupted:
+            click.echo("a repair was interrupted, and can be finished")
+        for damage in found.damages:
+            click.echo(f"would be given up: {damage}")
+        _end(REFUSED, "nothing was changed; --accept-loss does it (first think of a backup: `amqpd store restore`)")
+
+
+def _now() -> str:
+    from datetime import datetime
+
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -61,6 +61,8 @@ def _waiting(checked: Checked) -> Iterator[str]:
 def _notes(checked: Checked) -> Iterator[str]:
     """What is no damage, and worth to be known."""
     journal = checked.journal
+    if checked.nameless:
+        yield f"note: {checked.nameless} messages are of a queue whose name is lost with what is damaged"
     for torn in journal.torn if journal is not None and not checked.running else ():
         yield (
             f"note: {one_line(torn.path)} ends at byte {torn.offset} in a write that was never finished, of which "
@@ -105,6 +107,7 @@ def as_object(checked: Checked) -> dict[str, object]:
             {"queue": each.name, "messages": each.messages, "bytes": each.bytes, "defined": each.defined}
             for each in sorted(checked.waiting.values(), key=lambda each: each.name)
         ],
+        "nameless": checked.nameless,
         "damaged": [damage.as_json() for damage in checked.damages],
     }
 

@@ -66,7 +66,12 @@ class Checked:
         self.journal: JournalRead | None = None
         self.segments: Segments | None = None
         self.waiting: dict[LogKey, Waiting] = {}
+        self.nameless = 0  # messages of which nobody can tell whose they are
         self.damages: list[Damage] = []
+
+    def queues(self) -> dict[bytes, str]:
+        """The durable queues that are defined: names by identity."""
+        return (self.definitions.queues if self.definitions is not None else None) or {}
 
     def keys(self) -> dict[bytes, int]:
         """How many files have which key."""
@@ -157,8 +162,7 @@ def _check_segments(checked: Checked, directory: NodeDirectory) -> None:
         checked.damages.append(Damage(path, -1, "is missing; it says which segment files are in use"))
         return
     if listed[0] != checked.node_id:
-        checked.damages.append(Damage(path, -1, "belongs to another node than the rest of the directory"))
-        return
+        raise StorageError(f"{files.path} belongs to another node than the rest of the directory: put back its own")
     found = read_all(files, checked.node_id, directory.cipher, listed[1], True)
     segments.found = found
     segments.files = len(listed[1])
@@ -227,14 +231,19 @@ def _count(checked: Checked, cipher: Cipher | None) -> None:
     if checked.journal is None:
         return
     logs = checked.journal.contents.logs
-    reader = RecordReader()
+    damaged = bool(checked.journal.damages)
+    runs = journals.learn_runs(checked.journal, checked.node_id, cipher, checked.queues()) if damaged else None
+    reader = RecordReader(runs)
     for batch in journals.batches(checked.journal, checked.node_id, cipher):
         for item in reader.items(batch):
             if item.kind != ENTRY:
                 continue
-            for key_or_none, index in item.homes:
-                log = logs.get(key_or_none) if key_or_none is not None else None
-                if log is None or log.forgotten or log.settled.contains(index):
+            for key, index in item.homes:
+                log = logs.get(key) if key is not None else None
+                if log is None:
+                    checked.nameless += 1
+                    continue
+                if log.forgotten or log.settled.contains(index):
                     continue
                 here = homes.get(log.key)
                 if here is None or not here.has(index):

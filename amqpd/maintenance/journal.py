@@ -148,6 +148,22 @@ class Runs:
         return self.refs[run].get(ref) if run < len(self.refs) else None
 
 
+def learn_runs(found: JournalRead, node_id: bytes, cipher: Cipher | None, queues: dict[bytes, str]) -> Runs:
+    """What refs mean in each run, also those of which only a damaged place says it. Blocks. Raises StorageError.
+
+    `queues` are names by identity: what is left of a damaged record is believed where it has both of the same queue.
+    """
+    runs = Runs()
+    reader = RecordReader(runs)
+    for event in Scan(found.directory, node_id, cipher).events():
+        if isinstance(event, scanning.Damage):
+            reader.guess(event, queues)
+        elif isinstance(event, FoundBatch) and event.sequence not in found.bad:
+            for _item in reader.items(event):
+                pass
+    return runs
+
+
 class RecordReader:
     """Knows what refs mean while batches pass. With `runs` also where the record that says it was lost."""
 
@@ -196,6 +212,24 @@ class RecordReader:
         if kind == SETTLE:
             item.ranges = [u64_at(data, at) for at in range(start, end, 8)]
         return item
+
+    def guess(self, damage: scanning.Damage, queues: dict[bytes, str]) -> None:
+        """Learn what the remains of damaged batches say of refs, as far as it can be believed."""
+        data = damage.lost
+        run = self.run if damage.number == self._file else self.run + 1
+        at = BATCH_HEAD_SIZE
+        while self._runs is not None and at + RECORD_HEAD_SIZE <= len(data):
+            record = Record(data, at)
+            start = record.start
+            at = start + record.size
+            if not GROUP <= record.kind <= START or at > len(data):
+                return
+            if record.kind == GROUP and record.size > IDENTITY_SIZE:
+                identity = data[start : start + IDENTITY_SIZE]
+                label = data[start + IDENTITY_SIZE + 1 : at]
+                if identity in queues and label == queues[identity].encode():
+                    self.labels[(identity, data[start + IDENTITY_SIZE])] = label
+                    self._runs.learn(run, record.ref, (identity, data[start + IDENTITY_SIZE]))
 
     def key(self, ref: int) -> LogKey | None:
         """Which log it means here."""
