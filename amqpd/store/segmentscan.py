@@ -399,16 +399,23 @@ def _first_of(page: Page) -> int:
 def _settle_older(pages: list[tuple[ScannedFile, RecoveredPage]]) -> None:
     newer = Ranges()
     for scanned, recovered in reversed(pages):
-        page = recovered.page
-        positions = recovered.index.positions()
-        copies = Ranges()
-        for position in positions:
-            if position in newer:
-                copies.add(position, position)
-        for position in positions:
-            newer.add(position, position)
-        if copies.firsts:
-            if page.settled is None:
-                page.settled = Ranges()
-            page.settled.update(copies)
-            scanned.unsaid[page.offset] = copies
+        index = recovered.index
+        if newer.count_between(index.first, index.last):
+            copies = Ranges()
+            for position in index.positions():
+                if position in newer:
+                    copies.add(position, position)
+            _settle_copies(scanned, recovered.page, copies)
+        if index.consecutive:
+            newer.add(index.first, index.last)
+        else:
+            for position in index.positions():
+                newer.add(position, position)
+
+
+def _settle_copies(scanned: ScannedFile, page: Page, copies: Ranges) -> None:
+    if copies.firsts:
+        if page.settled is None:
+            page.settled = Ranges()
+        page.settled.update(copies)
+        scanned.unsaid[page.offset] = copies
