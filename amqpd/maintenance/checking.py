@@ -238,8 +238,8 @@ def _count(checked: Checked, cipher: Cipher | None) -> None:
         for item in reader.items(batch):
             if item.kind != ENTRY:
                 continue
-            for key, index in item.homes:
-                log = logs.get(key) if key is not None else None
+            for known, index in item.homes:
+                log = logs.get(known) if known is not None else None
                 if log is None:
                     checked.nameless += 1
                     continue

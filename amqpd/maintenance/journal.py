@@ -35,6 +35,8 @@ from amqpd.store.scan import Scan, Torn
 
 OTHER_SIZE: Final = 12
 
+_MOST_WRONG: Final = 4  # bytes of an identity that may be damaged, where the name is right
+
 
 class JournalRead:
     """What a journal has. `bad` are the sequence numbers of batches that are sound, and make no sense."""
@@ -151,7 +153,7 @@ class Runs:
 def learn_runs(found: JournalRead, node_id: bytes, cipher: Cipher | None, queues: dict[bytes, str]) -> Runs:
     """What refs mean in each run, also those of which only a damaged place says it. Blocks. Raises StorageError.
 
-    `queues` are names by identity: what is left of a damaged record is believed where it has both of the same queue.
+    `queues` are names by identity: what is left of a damaged record is believed where it has nearly both of a queue.
     """
     runs = Runs()
     reader = RecordReader(runs)
@@ -227,9 +229,9 @@ class RecordReader:
             if record.kind == GROUP and record.size > IDENTITY_SIZE:
                 identity = data[start : start + IDENTITY_SIZE]
                 label = data[start + IDENTITY_SIZE + 1 : at]
-                if identity in queues and label == queues[identity].encode():
-                    self.labels[(identity, data[start + IDENTITY_SIZE])] = label
-                    self._runs.learn(run, record.ref, (identity, data[start + IDENTITY_SIZE]))
+                believed = _believed(identity, label, queues)
+                if believed:
+                    self._runs.learn(run, record.ref, (believed, data[start + IDENTITY_SIZE]))
 
     def key(self, ref: int) -> LogKey | None:
         """Which log it means here."""
@@ -248,3 +250,14 @@ class RecordReader:
         if self._runs is not None:
             self._runs.learn(self.run, record.ref, key)
         return key
+
+
+def _believed(identity: bytes, label: bytes, queues: dict[bytes, str]) -> bytes:
+    """The identity of the queue that a damaged record means; b"" where that is not clear."""
+    if identity in queues:
+        return identity
+    for known, name in queues.items():
+        same = sum(one == other for one, other in zip(identity, known, strict=True))
+        if name.encode() == label and same >= IDENTITY_SIZE - _MOST_WRONG:
+            return known
+    return b""
