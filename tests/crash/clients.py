@@ -1,7 +1,8 @@
 """The clients of a history: what they send, what they hear, and what they may conclude from it.
 
-One connection: channel 1 publishes with confirms, 2 has transactions, 3 consumes, 4 gets. What is concluded goes into
-the book: what was promised, what was asked to be gone, which deliveries were made.
+Two connections: on the one, channel 1 publishes with confirms and 2 has transactions; on the other, 3 consumes, and 4
+gets, declares and deletes. What is concluded goes into the book: what was promised, what was asked to be gone, which
+deliveries were made.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ class Clients:
         self.connect()
 
     def connect(self) -> None:
-        """A new connection; whatever the last one had outstanding is over."""
-        self.client = self.node.world.client(channels=(CONFIRMS, TX, CONSUMES, GETS))
-        self.client.on(CONFIRMS).call("confirm.select")
-        self.client.on(TX).call("tx.select")
+        """New connections; whatever the last ones had outstanding is over."""
+        self.publisher = self.node.world.client(channels=(CONFIRMS, TX))
+        self.publisher.on(CONFIRMS).call("confirm.select")
+        self.publisher.on(TX).call("tx.select")
+        self.client = self.node.world.client(channels=(CONSUMES, GETS))
         self.client.on(CONSUMES).qos(PREFETCH)
         self.confirming: dict[int, list[Token]] = {}
         self.published = 0
@@ -47,7 +49,8 @@ class Clients:
         self.consumers: dict[str, bool] = {}  # queues that are consumed, and whether without acknowledging
 
     def lose(self) -> None:
-        """The connection breaks."""
+        """The connections break."""
+        self.publisher.lose()
         self.client.lose()
         self.listen()
         self.forget_transaction()
@@ -60,8 +63,7 @@ class Clients:
 
     def busy(self) -> bool:
         """Whether the node has not read all that they sent: what they think is there may be gone."""
-        wire = self.client.wire
-        return bool(wire.incoming) or wire.connection.paused
+        return any(bool(each.wire.incoming) or each.connection.paused for each in (self.publisher, self.client))
 
     def queue(self, name: str):
         return self.node.world.vhost.queues.get(name)
@@ -126,7 +128,7 @@ class Clients:
             self.published += 1
             self.confirming[self.published] = tokens
         channel = TX if transaction else CONFIRMS
-        self.client.on(channel) >> publish(body, "" if target == FANOUT else target, exchange, **properties)
+        self.publisher.on(channel) >> publish(body, "" if target == FANOUT else target, exchange, **properties)
         self.listen()
 
     def consume(self, name: str, no_ack: bool) -> None:
@@ -142,6 +144,8 @@ class Clients:
 
     def settle(self, channel: int, how: str, count: int, last: bool) -> None:
         """Settle some of what is outstanding on a channel, the oldest or the newest."""
+        if self.busy():
+            return
         held = self.consumed if channel == CONSUMES else self.got
         tags = sorted(held)
         tags = tags[-count:] if last else tags[:count]
@@ -172,7 +176,8 @@ class Clients:
     def get(self, channel: int, name: str, no_ack: bool) -> None:
         if self.queue(name) is not None and not self.busy():
             self.getting.append((channel, name, no_ack))
-            self.client.on(channel) >> m("basic.get", queue=name, no_ack=no_ack)
+            client = self.publisher if channel == TX else self.client
+            client.on(channel) >> m("basic.get", queue=name, no_ack=no_ack)
             self.listen()
 
     def tx_get(self, name: str) -> None:
@@ -181,7 +186,7 @@ class Clients:
             return
         self.get(TX, name, False)
         for tag, held in list(self.tx_got.items()):
-            self.client.on(TX) >> m("basic.ack", delivery_tag=tag)
+            self.publisher.on(TX) >> m("basic.ack", delivery_tag=tag)
             self.tx_acked.append(held)
             del self.tx_got[tag]
         self.listen()
@@ -189,7 +194,7 @@ class Clients:
     def tx_end(self, commit: bool) -> None:
         if self.committing or self.busy():
             return
-        client = self.client.on(TX)
+        client = self.publisher.on(TX)
         if not commit:
             client >> m("tx.rollback")
             self.forget_transaction()
@@ -218,6 +223,9 @@ class Clients:
         for held in (self.consumed, self.got, self.tx_got):
             for tag in [tag for tag, delivery in held.items() if delivery[0] == identity]:
                 self.acked.add(held[tag])
+        for copy in self.node.ledger.copies.values():
+            if identity and copy.place[0] == identity and copy.settled > self.node.ledger.sealed:
+                self.book.asked((copy.number, copy.root), "deleted")
         for tokens in self.confirming.values():
             for token in tokens:
                 if token[1] == name:
@@ -234,7 +242,7 @@ class Clients:
 
     def listen(self) -> None:
         """Take in what came."""
-        for event in self.client.heard():
+        for event in self.publisher.heard() + self.client.heard():
             name = event.name
             if name == "basic.deliver":
                 self._delivered(event, event.consumer_tag, self.consumers.get(event.consumer_tag, False))

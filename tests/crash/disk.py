@@ -143,7 +143,7 @@ class Disk:
         self.alive()
         self.operations += 1
         fault = self.plan(kind, path)
-        if fault is not None and fault.part == 0.0:
+        if fault is not None and (fault.part == 0.0 or (kind != "write" and kind != "extend")):
             raise failure(kind, path, fault.code)
         return fault
 

@@ -6,6 +6,7 @@ be left out of a history, to find the shortest that fails.
 
 from __future__ import annotations
 
+import errno
 import random
 from dataclasses import dataclass
 
@@ -63,6 +64,7 @@ class Writer:
 
     def __init__(self, rng: random.Random, queues: list[str]) -> None:
         self.rng, self.queues = rng, queues
+        self.diligence = rng.choice((0.0, 0.3, 0.7))  # how often the threads get on after a step
         self.large = rng.random() < 0.3  # sometimes a message of more than a file
         self.transient = rng.choice((0.0, 0.1, 0.5))
         self.expiring = rng.choice((0.0, 0.0, 0.3))
@@ -86,12 +88,18 @@ class Writer:
             "reconnect": rng.choice((0, 1)),
             "stop": rng.choice((0, 0, 1)),
             "crash": 1,
+            "room": rng.choice((0, 0, 0, 2)),
+            "fault": rng.choice((0, 0, 0, 1)),
         }
 
     def steps(self, count: int) -> list[Step]:
         names = list(self.weights)
-        chosen = self.rng.choices(names, list(self.weights.values()), k=count)
-        return [(name, *self.values(name)) for name in chosen]
+        steps: list[Step] = []
+        for name in self.rng.choices(names, list(self.weights.values()), k=count):
+            steps.append((name, *self.values(name)))
+            if self.rng.random() < self.diligence:
+                steps.append(("cycle",))
+        return steps
 
     def values(self, name: str) -> tuple:
         rng = self.rng
@@ -114,6 +122,11 @@ class Writer:
             return (rng.choice((0, 1, 10, 50, 150, 1100)),)
         if name == "crash":
             return (rng.choice((0, 1, 2, 3, 5, 8, 13, 30)), rng.randrange(1 << 30))
+        if name == "room":
+            return (rng.choice((-1, 0, 700, 4000)),)
+        if name == "fault":
+            code = rng.choice((errno.EIO, errno.ENOSPC))
+            return (rng.choice((0, 1, 3, 8)), code, rng.choice((0.0, 0.3, 0.9)))
         return (queue,) if name in ("cancel", "tx-get", "purge", "delete", "declare") else ()
 
     def message(self) -> tuple:
@@ -130,7 +143,7 @@ class Writer:
         )
 
 
-def history(seed: int, count: int = 60) -> History:
+def history(seed: int, count: int = 80) -> History:
     """The history of a seed."""
     rng = random.Random(seed)
     queues = facts_of(rng)

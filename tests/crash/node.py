@@ -99,7 +99,7 @@ class Stopped(BaseException):
 
 
 class Node:
-    """One life of a node. `base` is what the disk holds, for the ledger. Raises what `open_store` and recovery raise."""
+    """One life of a node. `base` and `last` are for the ledger: what the disk holds, and the first batch. Raises what `open_store` and recovery raise."""
 
     def __init__(
         self,
@@ -109,6 +109,7 @@ class Node:
         life: int,
         sizes: Sizes,
         base: dict[Place, Copy] | None = None,
+        last: int = -1,
     ) -> None:
         self.disk = disk
         self.committer, self.background = Hand(), Hand()
@@ -125,7 +126,7 @@ class Node:
         )
         self.store = open_store(disk.files(), source.randbytes, options, self.committer, self.background)
         self.queues: dict[bytes, str] = {}
-        self.ledger = Ledger(self.store.journal, self.broker, self.queues)
+        self.ledger = Ledger(self.store.journal, self.broker, self.queues, last)
         self.ledger.base(base or {})
         self.keeper = Keeper(
             self.broker, self.ledger, self.store.segments, self.store.pages, self.committer, self.background
@@ -227,6 +228,15 @@ class Node:
         self.store.close()
 
     # -- what is there
+
+    def last_batch(self) -> int:
+        """Up to which batch there was something on the disk. The node is of no use afterwards."""
+        self.round()
+        if self.ledger.first < 0:
+            self.ledger.begin()
+            self.ledger.stop()
+            self.ledger.seal()
+        return self.ledger.first - 2  # the batch between them says that the node has begun
 
     def found(self) -> list[Found]:
         """Everything in durable queues, in the order in which it would be delivered. Takes it out."""

@@ -11,8 +11,9 @@ threads. The other worker's jobs, too.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crash.book import Book, Token
 from crash.clients import CONSUMES, GETS, Clients, Held
@@ -22,6 +23,7 @@ from crash.ledger import Copy, Ledger, Place, Violation
 from crash.node import FIRST_WALL_MS, Found, Hand, Node, Stopped
 
 from amqpd.broker import commands as c
+from amqpd.errors import StorageError
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Figures:
     batches: int = 0
     settled: int = 0
     found: int = 0
-    longest: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)  # operations by kind and directory
 
     def add(self, other: Figures) -> None:
         for name in self.__dataclass_fields__:
@@ -65,9 +67,12 @@ class Figures:
 
 @dataclass
 class Verdict:
-    """What an image was: the batch up to which it has everything, and what was found."""
+    """What an image was: the batch up to which it has everything that was told to the journal, and what was found.
+
+    `last` is the last batch that it has; it may be one with which nothing but a life began."""
 
     batch: int
+    last: int
     clean: bool
     found: list[Found]
     queues: dict[bytes, str]
@@ -159,15 +164,17 @@ class Play:
         base: dict[Place, Copy] = {}
         if verdict is not None:
             assert self.ledger is not None
+            self.ledger.rewind(verdict.batch)
             state = self.ledger.state(verdict.batch)
             base = {place: copy for place, copy in state.items() if place[0] in verdict.queues}
         first = self.clients.number if verdict is not None else 0
+        last = verdict.last + 1 if verdict is not None else 0
         self.figures.operations += self.disk.operations if disk is not self.disk else 0
         self.disk, self.definitions = disk, definitions
         self.disk.before, self.disk.plan = self._before, self._plan
         self.figures.lives += 1
         self.opening = True
-        node = Node(disk, definitions, self.wall_ms, self.figures.lives, self.history.sizes, base)
+        node = Node(disk, definitions, self.wall_ms, self.figures.lives, self.history.sizes, base, last)
         self.opening = False
         self.node, self.ledger = node, node.ledger
         if verdict is not None:
@@ -197,7 +204,7 @@ class Play:
             try:
                 self._begin_life(image, definitions, verdict)
                 return
-            except Crash:
+            except (Crash, StorageError):
                 self.figures.nested += 1
 
     def _leave(self) -> None:
@@ -210,6 +217,7 @@ class Play:
 
     def _before(self, kind: str, path: str) -> None:
         operation = self.disk.operations
+        self.figures.kinds[f"{kind} {path.split('/')[1] if '/' in path else ''}"] += 1
         rng = random.Random(self.history.seed << 20 ^ self.figures.lives << 14 ^ operation)
         if not self.opening:
             self.clients.listen()
@@ -241,65 +249,72 @@ class Play:
         self, image: Disk, definitions: list[c.Command], where: str, rng: random.Random | None = None
     ) -> Verdict:
         """Recover a copy of an image and see whether it is one that may be. Raises Violation."""
-        copy = image.copy()
+        verdict = self._verdict(image.copy(), definitions, where)
         if rng is not None and rng.random() < self.looks.nested:
-            copy.before = lambda kind, path: self._crash_recovering(copy, definitions, f"{where}, recovering", rng)
-        verdict = self._verdict(copy, definitions, where)
+            copy = image.copy()
+
+            def crash(kind: str, path: str) -> None:
+                for name, inner in copy.images(rng, 3):
+                    self.figures.nested += 1
+                    at = f"{where}, recovering, at {copy.operations} ({kind} {path}): {name}"
+                    self._verdict(inner, definitions, at, verdict)
+
+            copy.before = crash
+            self._open(copy, definitions)
         if rng is not None and rng.random() < self.looks.twice:
             self._again(image.copy(), definitions, where, verdict)
         return verdict
 
-    def _crash_recovering(self, disk: Disk, definitions: list[c.Command], where: str, rng: random.Random) -> None:
-        for name, image in disk.images(rng, 3):
-            self.figures.nested += 1
-            self._verdict(image, definitions, f"{where} at {disk.operations}: {name}", started=True)
-
     def _again(self, disk: Disk, definitions: list[c.Command], where: str, verdict: Verdict) -> None:
         """A recovery that is recovered finds the same, whether it had time to work or not."""
         node = self._open(disk, definitions)
-        second = self._verdict(disk.copy(), definitions, f"{where}, recovered again", started=True)
+        second = self._verdict(disk.copy(), definitions, f"{where}, recovered again", verdict)
         if places(second) != places(verdict):
             raise Violation("again", f"{where}: {places(verdict)}, and then {places(second)}")
         node.rest()
-        third = self._verdict(disk.copy(), definitions, f"{where}, recovered after work", exact=False)
-        if not places(third) <= places(verdict):
-            raise Violation("again", f"{where}: {places(verdict)}, and after work {places(third)}")
+        third = places(self._recovered(disk.copy(), definitions, f"{where}, recovered after work"))
+        missing = places(verdict) - third
+        if missing:
+            raise Violation("again", f"{where}: {missing} are gone after a recovery and some work")
 
     def _open(self, disk: Disk, definitions: list[c.Command]) -> Node:
         wall_ms = self.wall_ms if self.opening else self.node.wall_ms()
         return Node(disk, definitions, wall_ms, 1000 + self.figures.lives, self.history.sizes)
 
-    def _verdict(
-        self, disk: Disk, definitions: list[c.Command], where: str, exact: bool = True, started: bool = False
-    ) -> Verdict:
-        """What a node finds on `disk`. Raises Violation unless it is what some batch left (if `exact`).
-
-        `started`: another node has begun its life on it, so that no orderly stop need show any more.
-        """
+    def _recovered(self, disk: Disk, definitions: list[c.Command], where: str) -> Verdict:
+        """What a node finds on `disk`. Raises Violation."""
         self.figures.images += 1
-        assert self.ledger is not None
         try:
             node = self._open(disk, definitions)
             found = node.found()
+            last = node.last_batch()
         except Violation as violation:
             raise Violation(violation.rule, f"{violation.args[0]}; {where}") from violation
         except Exception as error:
             raise Violation("refused", f"{type(error).__name__}: {error}; {where}") from error
         self.figures.found += len(found)
-        verdict = Verdict(self.ledger.sealed, node.clean, found, node.queues)
-        if not exact:
-            return verdict
-        problems: list[Violation] = []
-        for batch in range(self.ledger.sealed, self.ledger.synced - 1, -1):
-            try:
-                self._compare(verdict, batch, node.broker.wall_ms(), started or self.opening)
-            except Violation as violation:
-                problems.append(violation)
-            else:
-                verdict.batch = batch
-                return verdict
-        told = "; ".join(f"if batch {self.ledger.sealed - place}: {each}" for place, each in enumerate(problems))
-        raise Violation(problems[-1].rule, f"{told}; {where}") from problems[-1]
+        return Verdict(last, last, node.clean, found, node.queues)
+
+    def _verdict(
+        self, disk: Disk, definitions: list[c.Command], where: str, before: Verdict | None = None
+    ) -> Verdict:
+        """The same; it must be what some batch has left, or what was there `before` another node began its life."""
+        assert self.ledger is not None
+        verdict = self._recovered(disk, definitions, where)
+        least, most = self.ledger.synced, self.ledger.sealed
+        if before is not None:
+            least = most = before.batch
+        started = before is not None or self.opening
+        verdict.batch = min(verdict.last, most) if started else verdict.last
+        if not least <= verdict.batch <= most:
+            raise Violation("batch", f"recovered to batch {verdict.last}, not {least} to {most}; {where}")
+        wall_ms = self.wall_ms if self.opening else self.node.wall_ms()
+        try:
+            self._compare(verdict, verdict.batch, wall_ms, started)
+        except Violation as violation:
+            text = f"{violation.args[0]}; batch {verdict.batch} of {least} to {most}; {where}"
+            raise Violation(violation.rule, text) from violation
+        return verdict
 
     def _compare(self, verdict: Verdict, batch: int, wall_ms: int, started: bool) -> None:
         assert self.ledger is not None
@@ -308,7 +323,11 @@ class Play:
             raise Violation("clean", f"there was no orderly stop up to batch {batch}")
         if stopped and not verdict.clean and not started:
             raise Violation("clean", f"there was an orderly stop with batch {batch}")
-        self.book.check(verdict.found, self.ledger.state(batch), verdict.queues, verdict.clean, wall_ms)
+        state = self.ledger.state(batch)
+        for each in verdict.found:
+            if each.place not in state and self.ledger.later(each.place, batch):
+                raise Violation("early", f"{each.number} is at {self.ledger.told(each.place)} ahead of its batch")
+        self.book.check(verdict.found, state, verdict.queues, verdict.clean, wall_ms)
 
     # -- the journal is looked at
 
@@ -417,6 +436,11 @@ class Play:
             if not node.work(hand):
                 return
 
+    def _do_cycle(self) -> None:
+        self.node.work(self.node.committer)
+        self.node.work(self.node.background)
+        self.node.report()
+
     def _do_report(self) -> None:
         self.node.report()
 
@@ -458,8 +482,9 @@ class Play:
         verdict = self._judge(disk, definitions, "after an orderly stop", random.Random(self.history.seed))
         if not verdict.clean:
             raise Violation("clean", "an orderly stop is not taken for one")
-        disk.capacity = room
+        self.crash_at = self.fault_at = -1
         self._begin_life(disk, definitions, verdict)
+        disk.capacity = room
 
 
 def places(verdict: Verdict) -> set[Place]:
