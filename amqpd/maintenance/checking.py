@@ -230,7 +230,6 @@ def _count(checked: Checked, cipher: Cipher | None) -> None:
         home.sort()
     if checked.journal is None:
         return
-    logs = checked.journal.contents.logs
     damaged = bool(checked.journal.damages)
     runs = journals.learn_runs(checked.journal, checked.node_id, cipher, checked.queues()) if damaged else None
     reader = RecordReader(runs)
@@ -238,17 +237,23 @@ def _count(checked: Checked, cipher: Cipher | None) -> None:
         for item in reader.items(batch):
             if item.kind != ENTRY:
                 continue
-            for known, index in item.homes:
-                log = logs.get(known) if known is not None else None
-                if log is None:
+            for key_or_none, index in item.homes:
+                if key_or_none is None:
                     checked.nameless += 1
-                    continue
-                if log.forgotten or log.settled.contains(index):
-                    continue
-                here = homes.get(log.key)
-                if here is None or not here.has(index):
-                    size: int = read_i32_be(item.data, _SIZE_AT)
-                    _waits(checked, log.key, log.label, 1, size)
+                else:
+                    _count_entry(checked, homes, key_or_none, index, item.data)
+
+
+def _count_entry(checked: Checked, homes: dict[LogKey, _Home], key: LogKey, index: int, stored: bytes) -> None:
+    """A message of the journal, which waits there unless it is settled, or has moved to a page."""
+    log = checked.journal.contents.logs.get(key) if checked.journal is not None else None
+    if log is not None and (log.forgotten or log.settled.contains(index)):
+        return
+    here = homes.get(key)
+    if here is None or not here.has(index):
+        size: int = read_i32_be(stored, _SIZE_AT)
+        label = log.label if log is not None else checked.queues().get(key[0], "?").encode()
+        _waits(checked, key, label, 1, size)
 
 
 def _count_page(checked: Checked, key: LogKey, recovered: RecoveredPage) -> None:

@@ -42,23 +42,27 @@ def rewrite(
     """
     runs = learn_runs(source, node_id, cipher, queues)
     encrypted = bool(set(source.keys()) - {PLAIN})
-    writer = _Writer(node_id, cipher if encrypted else None, target)
+    labels = {identity: name.encode() for identity, name in queues.items()}
+    labels.update({log.identity: log.label for log in source.contents.logs.values()})
+    writer = _Writer(node_id, cipher if encrypted else None, labels, target)
     reader = RecordReader(runs)
-    labels = {key: log.label for key, log in source.contents.logs.items()}
     for batch in batches(source, node_id, cipher):
         for item in reader.items(batch):
-            writer.take(item, labels)
+            writer.take(item)
     writer.close()
     return writer.done
 
 
 def make_empty(node_id: bytes, target: Files) -> None:
     """A journal with nothing in it, in the place of one that is not there."""
-    _Writer(node_id, None, target).close()
+    _Writer(node_id, None, {}, target).close()
 
 
 class _Writer:
-    def __init__(self, node_id: bytes, cipher: Cipher | None, target: Files) -> None:
+    """`labels` are of queues, by their identities."""
+
+    def __init__(self, node_id: bytes, cipher: Cipher | None, labels: dict[bytes, bytes], target: Files) -> None:
+        self._labels: Final = labels
         self.done: Final = Rewritten()
         make_first(target, node_id)
         self._target: Final = target
@@ -68,7 +72,7 @@ class _Writer:
         self._journal.begin()
         self._journal.start()
 
-    def take(self, item: Item, labels: dict[LogKey, bytes]) -> None:
+    def take(self, item: Item) -> None:
         """Write a record, as far as it is known whose it is."""
         kind = item.kind
         if kind not in (ENTRY, SETTLE, FORGET, MARK):
@@ -82,7 +86,7 @@ class _Writer:
         journal = self._journal
         if journal.records == 0:
             journal.begin()
-        refs = [self._ref(key, labels) for key, _index in homes]
+        refs = [self._ref(key) for key, _index in homes]
         if kind == ENTRY:
             self._entry(refs, [index for _key, index in homes], item)
         elif kind == SETTLE:
@@ -102,11 +106,11 @@ class _Writer:
             journal.entry_in_many(refs, indexes, item.term, len(item.data))
         journal.out.write(item.data)
 
-    def _ref(self, key: LogKey, labels: dict[LogKey, bytes]) -> int:
+    def _ref(self, key: LogKey) -> int:
         ref = self._refs.setdefault(key, len(self._refs) + 1)
         if self._announced.get(ref) != self._journal.file:
             self._announced[ref] = self._journal.file
-            self._journal.group(ref, key[0], key[1], labels.get(key, b"?"))
+            self._journal.group(ref, key[0], key[1], self._labels.get(key[0], b"?"))
         return ref
 
     def _write(self) -> None:
