@@ -43,11 +43,6 @@ class Waiting:
                 return
         runs.append(ConfirmRun(sink, number))
 
-    def add(self, others: Waiting) -> None:
-        """Tell those, too."""
-        self.confirms += others.confirms
-        self.callbacks += others.callbacks
-
     def tell(self) -> None:
         """It is on disk."""
         for run in self.confirms:
@@ -80,8 +75,20 @@ class Entered:
         log.entered = False
 
 
+class Deletion:
+    """The deletion of a log's queue, while that is being stored."""
+
+    def __init__(self, keeper: Keeper, log: Log) -> None:
+        self._keeper: Final = keeper
+        self._log: Final = log
+
+    def stored(self) -> None:
+        """Whatever happens from now on, there will be no such queue."""
+        self._keeper.forgotten(self._log)
+
+
 class Commit(Job):
-    """A batch in `file` of the journal, and what follows.
+    """A batch, and what follows: who waits for it, what it settles on pages, and pages that nobody needs after it.
 
     `definitions` is the number of the command whose storage it depends on.
     """
@@ -90,7 +97,6 @@ class Commit(Job):
         self,
         keeper: Keeper,
         batch: Batch,
-        file: int,
         waiting: Waiting,
         entered: list[Entered],
         settled: list[SettledPage],
@@ -99,7 +105,6 @@ class Commit(Job):
     ) -> None:
         self.keeper: Final = keeper
         self.batch: Final = batch
-        self.file: Final = file
         self.waiting: Final = waiting
         self.entered: Final = entered
         self.settled: Final = settled

@@ -1,7 +1,8 @@
 """Keeps the memory of waiting messages within its budget: those of the longest queues go to disk.
 
 First everything but the heads of queues, whose consumers want them next; then, where many short queues are too much
-together, the heads as well. A round moves a little at a time, so that nobody waits long.
+together, the heads as well. A round moves a little at a time, so that nobody waits long. It begins when the budget is
+used up, and goes on until a part of it is free: so pages are not the small change of every round.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 HEAD_KEPT: Final = 262_144  # bytes at the head of a queue that stay as long as others have more to give
 _AT_ONCE: Final = 1_048_576  # bytes
-_ENOUGH: Final = 0.75  # of the budget: then another search for long queues is due only after a while
+_TRIED_AT_ONCE: Final = 1000  # queues
+_ENOUGH: Final = 0.75  # of the budget
 _RESCAN_MS: Final = 100
 
 
@@ -23,26 +25,37 @@ class Evictor:
 
     def __init__(self, broker: Broker) -> None:
         self.evicted = 0
+        self._evicting = False
         self._broker: Final = broker
         self._longest: list[ReadyList] = []  # the longest last
         self._keep = HEAD_KEPT
         self._rescan_ms = 0
 
+    def due(self) -> bool:
+        """Whether there is too much in memory, or was a moment ago."""
+        if self._broker.footprint.bytes > self._broker.limits.message_memory:
+            self._evicting = True
+        return self._evicting
+
     def step(self) -> bool:
-        """Page something out. False where there is nothing left to page out, or enough was."""
+        """Page something out. Whether there is more to page out in the next round."""
         broker = self._broker
         enough = int(broker.limits.message_memory * _ENOUGH)
         freed = 0
-        while broker.footprint.bytes > enough and freed < _AT_ONCE:
+        tried = 0
+        while broker.footprint.bytes > enough and freed < _AT_ONCE and tried < _TRIED_AT_ONCE:
             if not self._longest and not self._search():
+                self._evicting = False
                 return False
             level = self._longest[len(self._longest) - 1]
             bytes_out = level.page_out(self._keep, _AT_ONCE - freed)
             if bytes_out == 0:
                 self._longest.pop()
             freed += bytes_out
-            self.evicted += bytes_out
-        return broker.footprint.bytes > enough
+            tried += 1
+        self.evicted += freed
+        self._evicting = broker.footprint.bytes > enough
+        return self._evicting
 
     def _search(self) -> bool:
         """Look for queues that have something in memory. All of them are looked at, hence not often."""

@@ -6,8 +6,9 @@ those who waited for it are told: publishers get their confirms, transactions th
 
 What is settled on a page is told to the page's file only after the batch that says so is on disk: else a dead letter
 could be lost between the queue that let it go and the one that took it. For the same reason nothing goes to a page
-before the batch with which it came is on disk: a page would bring back half of a transaction. `moving` has the rule for
-the journal's files.
+before the batch with which it came is on disk: a page would bring back half of a transaction. A queue's messages are
+forgotten after its deletion is stored: else it could come back without them, and with its identity. `moving` has the
+rule for the journal's files.
 
 Does no file work itself: batches go to one worker, everything else to another (`ports.Worker`).
 
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.message import Message
 from amqpd.broker.persistence import encoding
-from amqpd.broker.persistence.commits import Commit, Entered, SettledPage, Waiting
+from amqpd.broker.persistence.commits import Commit, Deletion, Entered, SettledPage, Waiting
 from amqpd.broker.persistence.eviction import Evictor
 from amqpd.broker.persistence.log import Log
 from amqpd.broker.persistence.moving import Move
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from amqpd.broker.queues.contract import Queue
 
 SEAL_AT: Final = 4_194_304  # bytes gathered after which a batch is sealed though another is being written
+_TOLD_AT_ONCE: Final = 2000  # pages, in a round
 _TIDY_MS: Final = 1000
 
 
@@ -46,6 +48,16 @@ class KeeperTimer(Timer):
 
     def fire(self, now_ms: int) -> None:
         """Nothing more than that."""
+
+
+class Unused:
+    """A page of which nothing is needed."""
+
+    __slots__ = ("page", "pages")
+
+    def __init__(self, pages: Pages, page: Page) -> None:
+        self.pages: Final = pages
+        self.page: Final = page
 
 
 class Keeper:
@@ -66,7 +78,7 @@ class Keeper:
         self.settling: list[Log] = []
         self.waiting = Waiting()
         self.slow = False
-        self.changes = 0  # grows with everything that is to be written
+        self.changes = 0  # grows with everything that is to be written, and that somebody may wait for
         self.committed_to = 0  # the last batch that is on disk
         self._committer: Final = committer
         self._background: Final = background
@@ -77,7 +89,9 @@ class Keeper:
         self._entry_logs: Final[list[Log]] = []
         self._entry_positions: Final[list[int]] = []
         self._entered: list[Log] = []  # what got messages in the batch that is gathered
-        self._dropped: list[Page] = []
+        self._dropped: list[Page] = []  # of deleted queues, when the batch that is gathered is on disk
+        self._settled: Final[deque[SettledPage]] = deque()  # what pages must still be told
+        self._unused: Final[deque[Unused]] = deque()  # after that
         self._definitions = 0  # the command with which the youngest queue was defined that has a log
         self._writing: Final[deque[Commit]] = deque()
         self._sealed = 0  # the last batch that was sealed
@@ -86,6 +100,7 @@ class Keeper:
         self._move: Move | None = None
         self._slowed: list[Owner] = []
         self._tidy_ms = 0
+        self._stopping = False
 
     # -- queues
 
@@ -94,24 +109,34 @@ class Keeper:
         label = as_bytes(f"{queue.vhost.name}/{queue.name}")
         broker = self.broker
         if not queue.durable:
-            return ReadyList(priority, broker.footprint, None, Pager(broker, self.pages, None, label))
+            return ReadyList(priority, broker.footprint, None, Pager(self, self.pages, None, label))
         self._refs += 1
         log = Log(self, queue, priority, label, self._refs)
-        pager = Pager(broker, self.segments, log, label)
+        pager = Pager(self, self.segments, log, label)
         ready = ReadyList(priority, broker.footprint, log, pager)
         log.attach(ready, pager)
         self.logs[log] = None
         return ready
 
     def forget(self, log: Log) -> None:
-        """The queue is deleted: nothing of it is needed any more."""
+        """The queue is deleted, and that is being stored: nothing of it is needed when it is."""
+        self._write_entry()
         log.close()
         del self.logs[log]
-        if log.announced or log.pages:
-            self._announce(log, log.ready.next)
-            self.journal.forget(log.ref)
-            self.changes += 1
+        if log.known:
+            deletion = Deletion(self, log)
+            if self.broker.catalogue.settle(deletion.stored):
+                deletion.stored()
+
+    def forgotten(self, log: Log) -> None:
+        """The deletion of a log's queue is stored."""
+        self._announce(log, log.ready.next)
+        self.journal.forget(log.ref)
         self._dropped += log.pages
+
+    def drop(self, pages: Pages, page: Page) -> None:
+        """Nobody needs a page any more."""
+        self._unused.append(Unused(pages, page))
 
     # -- messages come
 
@@ -123,8 +148,7 @@ class Keeper:
         self._entry_logs.append(log)
         self._entry_positions.append(position)
         if not log.entered:
-            log.entered = True
-            log.uncommitted += 1
+            log.enter(position)
             self._entered.append(log)
         self.changes += 1
 
@@ -135,10 +159,6 @@ class Keeper:
     def when_stored(self, callback: Callable[[], None]) -> None:
         """Call `callback`, within a round, when everything up to now is on disk."""
         self.waiting.callbacks.append(callback)
-
-    def settles(self, log: Log) -> None:
-        """A log begins to settle something."""
-        self.settling.append(log)
 
     def _write_entry(self) -> None:
         """The record of the message that came last, now that all logs that have it are known."""
@@ -172,7 +192,6 @@ class Keeper:
             return
         if log.announced == 0:
             self._definitions = self.broker.catalogue.recorded
-        log.announced = file
         log.began(file, position)
         journal.group(log.ref, log.queue.identity, log.level, log.label)
         logs = self._in_file.get(file)
@@ -185,22 +204,24 @@ class Keeper:
 
     def commit(self) -> None:
         """End a round: what it has gathered goes to the disk, and what is too much in memory too."""
-        if self.broker.footprint.bytes > self.broker.limits.message_memory and self._evictor.step():
+        if self._evictor.due() and self._evictor.step():
             self._soon()
         if self._message is not None:
             self._write_entry()
         if not self._writing or len(self.journal.out) >= SEAL_AT:
-            if self.journal.records or self.settling:
+            if self.journal.records or self.settling or self._stopping:
                 self._seal()
-            if not self._writing and (self.waiting or self._dropped):
-                self._complete(self.waiting, [], self._dropped, self._definitions)
-                self.waiting, self._dropped = Waiting(), []
-        if self._move is not None and self._move.going_on():
-            self._move.step()
-            self._soon()
+            if not self._writing and self.waiting:
+                waiting = self.waiting
+                self.waiting = Waiting()
+                self._tell(waiting, self._definitions)
+        if self._settled or self._unused:
+            self._tell_pages()
+        self._tend_files()
         unsynced = self.unsynced()
-        if self.slow and unsynced * 2 <= self.broker.limits.unsynced_max:
-            self._go_on()
+        if self.slow:
+            if unsynced * 2 <= self.broker.limits.unsynced_max:
+                self._go_on()
         elif unsynced > self.broker.limits.unsynced_max:
             self.slow = True
 
@@ -215,13 +236,13 @@ class Keeper:
             if not log.gone:
                 self._announce(log, log.ready.next)
                 self.journal.settle(log.ref, log.take_settled(settled))
+        if self._stopping:
+            self._write_stop()
         batch = self.journal.seal()
         if batch is None:
             return
         entered = [Entered(log) for log in self._entered]
-        commit = Commit(
-            self, batch, self.journal.file, self.waiting, entered, settled, self._dropped, self._definitions
-        )
+        commit = Commit(self, batch, self.waiting, entered, settled, self._dropped, self._definitions)
         self.waiting = Waiting()
         self._entered = []
         self._dropped = []
@@ -232,6 +253,16 @@ class Keeper:
         job = self.journal.prepare()
         if job is not None:
             self._background.submit(job)
+
+    def _write_stop(self) -> None:
+        self._stopping = False
+        for log in self.logs:
+            if log.live():
+                self._announce(log, log.ready.next)
+                self.journal.mark(log.ref, log.ready.delivered_below())
+        if self.journal.records == 0:
+            self.journal.begin()
+        self.journal.stop()
 
     def gathered(self) -> int:
         """The batch in which everything will be that has happened so far."""
@@ -249,32 +280,55 @@ class Keeper:
         self.committed_to = commit.batch.sequence
         for entered in commit.entered:
             entered.log.committed(entered.following)
-        self._complete(commit.waiting, commit.settled, commit.dropped, commit.definitions)
-        self._tend_files()
+        self._settled.extend(commit.settled)
+        for page in commit.dropped:
+            self.drop(self.segments, page)
+        self._tell(commit.waiting, commit.definitions)
 
-    def _complete(self, waiting: Waiting, settled: list[SettledPage], dropped: list[Page], definitions: int) -> None:
-        for run in settled:
-            self.segments.settle(run.page, run.first, run.last, run.count)
-            if run.page.live == 0 and not run.page.kept:
-                run.log.remove_page(run.page)
-        for page in dropped:
-            self.segments.drop(page)
+    def _tell(self, waiting: Waiting, definitions: int) -> None:
+        """Tell those who waited, or have them wait for the definitions on which it depends."""
         catalogue = self.broker.catalogue
-        if definitions > catalogue.stored:
+        if waiting and definitions > catalogue.stored:
             catalogue.needed = definitions
             if not catalogue.settle(waiting.tell):
                 return
         waiting.tell()
 
+    def _tell_pages(self) -> None:
+        """Tell pages what is gone of them. A queue with millions of messages may have gone: a part in each round."""
+        for _ in range(_TOLD_AT_ONCE):
+            if self._settled:
+                run = self._settled.popleft()
+                page = run.page
+                self.segments.settle(page, run.first, run.last, run.count)
+                if page.live == 0 and not page.kept:
+                    run.log.remove_page(page)
+                    self.segments.drop(page)
+            elif self._unused:
+                unused = self._unused.popleft()
+                unused.pages.drop(unused.page)
+            else:
+                return
+        self._soon()
+
+    def told(self) -> bool:
+        """Whether pages have been told everything that batches on disk say."""
+        return not self._settled and not self._unused
+
+    # -- files
+
     def _tend_files(self) -> None:
         """Free the journal's oldest file where it is time; win back space on pages now and then."""
         move = self._move
-        if move is not None and move.done(self.committed_to):
-            self._background.submit(self.journal.free(move.file))
-            self._move = move = None
-        file = self.journal.oldest()
-        if move is None and self.journal.surplus() and (not self._writing or self._writing[0].file > file):
-            self._move = Move(self, file, self._in_file.pop(file, []))
+        if move is not None:
+            if move.advance():
+                self._soon()
+            if move.done:
+                self._background.submit(self.journal.free(move.file))
+                self._move = move = None
+        if move is None and self.journal.surplus():
+            file = self.journal.oldest()
+            self._move = Move(self, file, self._in_file.pop(file, []), self._sealed)
             self._soon()
         if self.broker.now_ms >= self._tidy_ms:
             self._tidy_ms = self.broker.now_ms + _TIDY_MS
@@ -305,17 +359,11 @@ class Keeper:
         self._in_file[self.journal.oldest()] = logs
 
     def stop(self) -> None:
-        """The node stops in order: remember what was delivered before. The end of the round writes it."""
-        for log in self.logs:
-            if log.live():
-                self._announce(log, log.ready.next)
-                self.journal.mark(log.ref, log.ready.delivered_below())
-        if self._message is not None:
-            self._write_entry()
-        if self.journal.records == 0:
-            self.journal.begin()
-        self.journal.stop()
+        """The node stops in order: the batch of this round is the last one, and says what was delivered before."""
+        self._stopping = True
 
     def idle(self) -> bool:
         """Whether everything is on disk."""
-        return not self._writing and not self.journal.records and not self.settling and self._message is None
+        if self._writing or self._stopping or self._message is not None:
+            return False
+        return not self.journal.records and not self.settling

@@ -6,7 +6,8 @@ the journal's file in which it came, until the keeper moves it to a page because
 `lent` are the persistent messages that have left the ready list and are not settled: delivered, come back, or on their
 way as dead letters. Together with the ready list's they are all that may have to be moved.
 
-Invariants: positions ascend over the files of the journal. Pages of a log do not overlap.
+Invariants: positions ascend over the files of the journal. Pages of a log do not overlap. What is on a page came in a
+batch that is on disk (`safe`).
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
     from amqpd.broker.queues.ready import ReadyList
 
 MOVED_AT_ONCE: Final = 2_097_152  # bytes of messages
+MESSAGE_COST: Final = 200  # bytes, so that small messages count too
 
 
 class Log:
     """The log of `level` of `queue`; `ref` is its number in the journal's records.
 
-    `announced` is the last file of the journal that says which log it is; `entered` whether the batch that is gathered
-    has messages for it; `uncommitted` how many batches have some that are not on disk.
+    `announced` is the last file of the journal that says which log it is; `known` whether anything on disk is its;
+    `entered` whether the batch that is gathered has messages for it; `uncommitted` how many batches have some that are
+    not on disk.
     """
 
     def __init__(self, keeper: Keeper, queue: Queue, level: int, label: bytes, ref: int) -> None:
@@ -44,7 +47,8 @@ class Log:
         self.announced = 0
         self.entered = False
         self.uncommitted = 0
-        self._committed = 0
+        self.known = False
+        self._committed = 0  # below this position everything is on disk, while something is uncommitted
         self.gone = False
         self.pages: list[Page] = []
         self._firsts: list[int] = []  # of the pages
@@ -84,7 +88,7 @@ class Log:
         self._lent.pop(position, None)
         self.keeper.changes += 1
         if not self._settled and not self._settled_runs:
-            self.keeper.settles(self)
+            self.keeper.settling.append(self)
         self._settled.append(position)
 
     def settle_page(self, page: Page, first: int, count: int) -> None:
@@ -93,12 +97,14 @@ class Log:
             return
         self.keeper.changes += 1
         if not self._settled and not self._settled_runs:
-            self.keeper.settles(self)
+            self.keeper.settling.append(self)
         self._settled_runs.append(SettledPage(self, page, first, page.last, count))
 
     def take_settled(self, settled: list[SettledPage]) -> list[int]:
-        """What was settled since the last call: first and last positions of runs. What of it stands on pages is
-        appended to `settled`."""
+        """What was settled since the last call: first and last positions of runs.
+
+        What of it stands on pages is appended to `settled`.
+        """
         positions = self._settled
         runs = self._settled_runs
         self._settled = []
@@ -115,24 +121,25 @@ class Log:
                     break
                 at += 1
             first, last = positions[start], positions[at - 1]
-            ranges.append(first)
-            ranges.append(last)
+            _append(ranges, first, last)
             if page is not None:
                 settled.append(SettledPage(self, page, first, last, at - start))
         for run in runs:
-            ranges.append(run.first)
-            ranges.append(run.last)
+            _append(ranges, run.first, run.last)
             settled.append(run)
         return ranges
+
+    def enter(self, position: int) -> None:
+        """The batch that is gathered gets its first message of this log."""
+        if self.uncommitted == 0:
+            self._committed = position
+        self.uncommitted += 1
+        self.entered = True
 
     def committed(self, following: int) -> None:
         """A batch is on disk that has what was below position `following`, and was not on disk yet."""
         self._committed = following
         self.uncommitted -= 1
-
-    def restored(self, following: int) -> None:
-        """What is below position `following` was found on disk."""
-        self._committed = following
 
     def safe(self) -> int:
         """The position below which everything that has to be on disk is there."""
@@ -146,6 +153,8 @@ class Log:
 
     def began(self, file: int, position: int) -> None:
         """From `position` on the log's entries are in that file of the journal, or in later ones."""
+        self.announced = file
+        self.known = True
         self._marks.append((file, position))
 
     def add_page(self, page: Page) -> None:
@@ -182,9 +191,9 @@ class Log:
             marks.popleft()
         return marks[0][1] if marks else self.ready.next
 
-    def move_ready(self, below: int) -> bool:
-        """Move some of what waits in memory to pages. False when nothing is left to move."""
-        return self.ready.move_out(below, MOVED_AT_ONCE) > 0
+    def move_ready(self, below: int) -> int:
+        """Move some of what waits in memory to pages. Returns the bytes; 0 when nothing is left to move."""
+        return self.ready.move_out(below, MOVED_AT_ONCE)
 
     def begin_move_lent(self, below: int) -> None:
         """After what waits, what is lent. What is lent from now on has been moved, or came later."""
@@ -192,14 +201,15 @@ class Log:
             sorted([position for position in self._lent if position < below and self.page_of(position) is None])
         )
 
-    def move_lent(self) -> bool:
-        """Move some of it to pages. False when nothing is left to move."""
+    def move_lent(self) -> int:
+        """Move some of it to pages. Returns the bytes; 0 when nothing is left to move."""
         assert self._pager is not None
         positions: list[int] = []
         messages: list[Message] = []
-        size = 0
+        size = 0  # of what is gathered for a page
+        moved = 0
         moving = self._moving
-        while moving and size < MOVED_AT_ONCE:
+        while moving and moved < MOVED_AT_ONCE:
             position = moving.popleft()
             message = self._lent.get(position)
             if message is None:
@@ -210,9 +220,10 @@ class Log:
             positions.append(position)
             messages.append(message)
             size += len(message.content)
+            moved += len(message.content) + MESSAGE_COST
         if positions:
             self._pager.write(positions, messages, False)
-        return bool(moving)
+        return moved
 
     # -- the end
 
@@ -222,3 +233,11 @@ class Log:
         self._lent.clear()
         self._moving.clear()
 
+
+def _append(ranges: list[int], first: int, last: int) -> None:
+    """Append a range, or make the last one longer."""
+    if ranges and ranges[-1] + 1 == first:
+        ranges[-1] = last
+    else:
+        ranges.append(first)
+        ranges.append(last)

@@ -1,18 +1,19 @@
 """Gives the queues back what they had when the node stopped.
 
 Pages stay on disk: a queue gets to know that they are there. Messages whose home is the journal come back into memory,
-in the order of their positions, and beyond the memory that messages may take they go to pages at once.
+in the order of their positions, and beyond the memory that messages may take they go to pages at once. However many
+there are, memory is bounded (`_OPEN_MAX`, `_PENDING_MAX`).
 
 After an orderly stop a message is redelivered if it had been delivered; after any other every message is, since each
-may have been. What belongs to a queue that is not defined any more is dropped, and the log says so: a queue's deletion
-is in the definitions before anything else.
+may have been. What belongs to a queue that is not defined any more is dropped, and the log says so, unless the journal
+does: a queue's deletion is in the definitions before anything else, so they decide.
 """
 
 from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from amqpd.broker.message import Message
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("amqpd.store")
 
 _NAMED: Final = 10  # queues without definition that the log names
+_OPEN_MAX: Final = 8_388_608  # bytes of messages that are being gathered for runs
+_PENDING_MAX: Final = 16_777_216  # bytes of pages that are to be written
 
 Key = tuple[bytes, int]  # a queue's identity, and a level
 
@@ -72,7 +75,7 @@ class Found(Protocol):
 
 
 class Restored:
-    """How much came back. `paged` messages of all stay on disk; `dropped` logs belong to no queue."""
+    """How much came back; `dropped` logs belong to no queue."""
 
     def __init__(self) -> None:
         self.messages = 0
@@ -81,16 +84,18 @@ class Restored:
 
 
 class _Level:
-    """One level of a queue while its messages are gathered."""
+    """One level of a queue while its messages are gathered. `open_bytes` are those of the run that is not closed."""
 
     def __init__(self, ready: ReadyList, settled: Ranges | None) -> None:
         self.ready: Final = ready
         self.settled: Final = settled
         self.pages: Final[list[Page]] = []
-        self.sparse: Final[dict[int, set[int]]] = {}  # positions on a page, by its first, where they have gaps
+        self.sparse: Final[dict[int, PageIndex]] = {}  # of pages that have gaps, by their first position
         self.runs: Final[list[Run]] = []
-        self.resident = 0
+        self.open_bytes = 0
         self._firsts: list[int] = []
+        self._known: set[int] = set()  # the positions on the sparse page that was asked for last
+        self._known_first = -1
         self._positions: list[int] = []
         self._messages: list[Message] = []
         self._size = 0
@@ -113,47 +118,64 @@ class _Level:
         page = self.pages[at]
         if position > page.last:
             return False
-        sparse = self.sparse.get(page.first)
-        return sparse is None or position in sparse
+        index = self.sparse.get(page.first)
+        if index is None:
+            return True
+        if self._known_first != page.first:
+            self._known_first = page.first
+            self._known = set(index.positions())
+        return position in self._known
 
-    def add(self, position: int, message: Message, paged: bool) -> None:
-        """The next message whose home is the journal; `paged` when there is no memory for it."""
+    def full(self, position: int) -> bool:
+        """Whether the message at `position` must not be in the same run as the one before."""
         positions = self._positions
-        full = len(positions) >= PAGE_MESSAGES or self._size >= PAGE_BYTES
-        if positions and (full or self._page_between(positions[-1], position)):
-            self.close(paged)
+        if not positions:
+            return False
+        if len(positions) >= PAGE_MESSAGES or self._size >= PAGE_BYTES:
+            return True
+        return bisect_right(self._firsts, positions[-1]) != bisect_right(self._firsts, position)
+
+    def add(self, position: int, message: Message) -> int:
+        """The next message whose home is the journal; returns the bytes it takes."""
         self._positions.append(position)
         self._messages.append(message)
         self._size += len(message.content)
-
-    def _page_between(self, low: int, high: int) -> bool:
-        return bisect_right(self._firsts, low) != bisect_right(self._firsts, high)
+        self.open_bytes += len(message.content) + OVERHEAD
+        return len(message.content) + OVERHEAD
 
     def close(self, paged: bool) -> None:
-        """What was added last is a run."""
+        """What was added last is a run: on a page, when there is no memory for it."""
         positions, messages = self._positions, self._messages
         if not positions:
             return
         self._positions, self._messages, self._size = [], [], 0
+        self.open_bytes = 0
         pager = self.ready.pager
         if paged and pager is not None:
             self.runs.append(run_of_page(pager.write(positions, messages, True)))
-            return
-        self.resident += sum([len(message.content) + OVERHEAD for message in messages])
-        self.runs.append(run_of_messages(positions, messages))
+        else:
+            self.runs.append(run_of_messages(positions, messages))
 
 
 class Restorer:
-    """Does it once, after the definitions were restored and before anybody connects. `oldest` is the journal's file."""
+    """Does it once, after the definitions were restored and before anybody connects.
 
-    def __init__(self, broker: Broker, keeper: Keeper, found: Found) -> None:
+    Where no thread works yet, `work_off` does what waits for it. It blocks, and raises StorageError.
+    """
+
+    def __init__(
+        self, broker: Broker, keeper: Keeper, found: Found, work_off: Callable[[], None] | None = None
+    ) -> None:
         self._broker: Final = broker
         self._keeper: Final = keeper
         self._found: Final = found
         self._queues: Final[dict[bytes, ClassicQueue]] = {}
         self._levels: Final[dict[Key, _Level]] = {}
         self._dropped: Final[dict[Key, int]] = {}
-        self._resident = 0
+        self._work_off: Final = work_off
+        self._resident = 0  # bytes of runs in memory
+        self._open: dict[_Level, None] = {}
+        self._open_bytes = 0
         for vhost in broker.vhosts.values():
             for queue in vhost.queues.values():
                 if isinstance(queue, ClassicQueue) and queue.durable:
@@ -163,6 +185,7 @@ class Restorer:
         """Blocks while it reads the journal. Raises StorageError."""
         self._take_pages()
         self._take_entries()
+        self._close_all()
         restored = Restored()
         logs: list[Log] = []
         touched: dict[ClassicQueue, None] = {}
@@ -186,7 +209,7 @@ class Restorer:
         level = self._levels.get(key)
         if level is None:
             queue = self._queues.get(key[0])
-            if queue is None or key in self._found.forgotten:
+            if queue is None:
                 self._dropped[key] = self._dropped.get(key, 0) + 1
                 return None
             level = _Level(queue.level(key[1]), self._found.settled.get(key))
@@ -207,7 +230,7 @@ class Restorer:
             page.offset_ms = self._broker.offset_ms
             level.pages.append(page)
             if not found.index.consecutive:
-                level.sparse[page.first] = set(found.index.positions())
+                level.sparse[page.first] = found.index
         for level in self._levels.values():
             level.pages_known()
 
@@ -228,19 +251,36 @@ class Restorer:
                     continue
                 if message is None:
                     message = decoder.decode(stored, 0, len(stored), broker.offset_ms)
-                before = level.resident
-                level.add(position, message, self._resident >= broker.limits.message_memory)
-                self._resident += level.resident - before
+                if level.full(position):
+                    self._close(level)
+                self._open[level] = None
+                self._open_bytes += level.add(position, message)
+                if self._open_bytes > _OPEN_MAX:
+                    self._close_all()
+
+    def _close(self, level: _Level) -> None:
+        size = level.open_bytes
+        paged = self._resident + size > self._broker.limits.message_memory
+        level.close(paged)
+        self._open_bytes -= size
+        if not paged:
+            self._resident += size
+        elif self._work_off is not None and self._keeper.segments.pending > _PENDING_MAX:
+            self._work_off()
+
+    def _close_all(self) -> None:
+        for level in self._open:
+            self._close(level)
+        self._open = {}
 
     def _finish(self, key: Key, level: _Level) -> None:
-        level.close(False)
         level.runs.sort(key=_start)
         following = self._found.highest.get(key, -1) + 1
         redelivered_below = self._found.marks.get(key, 0) if self._found.clean else following
         level.ready.restore(level.runs, following, redelivered_below)
         log_of_level = level.ready.log
         assert log_of_level is not None
-        log_of_level.restored(following)
+        log_of_level.known = True
         for page in level.pages:
             log_of_level.add_page(page)
 
