@@ -68,6 +68,10 @@ class Clients:
     def queue(self, name: str):
         return self.node.world.vhost.queues.get(name)
 
+    def bound(self) -> list[str]:
+        """The queues that take what is published to all."""
+        return [binding.destination.name for binding in self.node.world.vhost.exchanges[FANOUT].outgoing]
+
     def identity(self, name: str) -> bytes:
         queue = self.queue(name)
         return queue.identity if queue is not None and queue.durable else b""
@@ -118,7 +122,7 @@ class Clients:
         if ttl_ms >= 0:
             properties["expiration"] = str(ttl_ms)
         self.book.publish(number, body, persistent, priority, ttl_ms)
-        names = list(self.book.queues) if target == FANOUT else [target]
+        names = self.bound() if target == FANOUT else [target]
         tokens = [(number, name) for name in names if self.identity(name)] if persistent else []
         exchange = FANOUT if target == FANOUT else ""
         if transaction:
