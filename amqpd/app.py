@@ -251,7 +251,7 @@ class Node:
                 if self._store is not None and not self._store.fresh:
                     self.definitions.restore(self._store.load())
                     if self.messages is not None:
-                        self.messages.restore()
+                        self.messages.restore(self.driver)
                     return
                 if self.messages is not None:
                     self.messages.check_new()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -66,14 +67,17 @@ class MessageStore:
             self._cipher,
         )
 
-    def restore(self) -> None:
-        """Give the queues their messages. Within a round, after all queues are defined. Blocks. Raises StorageError."""
+    def restore(self, driver: Driver) -> None:
+        """Give the queues their messages, within a round, after all queues are defined. `workers` must run.
+
+        Blocks. Raises StorageError.
+        """
         found = self._store.recovered
         if found is None:
             return
         for torn in found.torn:
             log.info("%s ends at byte %d in a write that was never finished; it is left out", torn.path, torn.offset)
-        Restorer(self._broker, self.keeper, found).run()
+        Restorer(self._broker, self.keeper, found, partial(self.workers.work_off, driver)).run()
         self._store.recovered = None  # it is as large as what it found
 
     def check_new(self) -> None:

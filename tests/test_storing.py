@@ -126,6 +126,19 @@ async def test_a_small_memory_keeps_all_messages(tmp_path):
     assert [body for body, _redelivered in found] == bodies
 
 
+async def test_a_journal_larger_than_memory_is_restored(tmp_path, monkeypatch):
+    """What the journal has goes to pages while it is read, and those are written before the next are made."""
+    monkeypatch.setattr("amqpd.broker.persistence.restoring._PENDING_MAX", 10_000)
+    monkeypatch.setattr("amqpd.broker.persistence.restoring._OPEN_MAX", 20_000)
+    bodies = [bytes([number]) * 1000 for number in range(200)]
+    with trio.CancelScope() as everything:
+        async with running(tmp_path) as broker:
+            await keep(await open_queue(broker), *bodies)
+            everything.cancel()
+    found = await after_restart(tmp_path, message_memory=65_536)
+    assert found == [(body, True) for body in bodies]
+
+
 async def test_transactions_are_answered_when_they_are_on_disk(tmp_path):
     with trio.CancelScope() as everything:
         async with running(tmp_path) as broker:

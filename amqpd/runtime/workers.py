@@ -57,6 +57,16 @@ class JobThread(Worker):
         self.waiting += 1
         self._jobs.put(job)
 
+    def work_off(self) -> None:
+        """Run and finish what was submitted, here. Only before there is a thread. Blocks. Raises StorageError."""
+        assert self._thread is None
+        while self.waiting:
+            job = self._jobs.get_nowait()
+            if job is not None:
+                job.run()
+                job.finish()
+            self.waiting -= 1
+
     def try_again(self, job: Job) -> None:
         """Have a job run once more that found no room."""
         (self._again if self.in_order else self._jobs).put(job)
@@ -135,6 +145,21 @@ class Workers:
                 await self._bell.wait()
                 for completion in self._finish(driver):
                     nursery.start_soon(self._retry, completion)
+
+    def work_off(self, driver: Driver) -> None:
+        """Finish all that was submitted, without trio, within the caller's round: whoever restores messages must not
+        keep in memory what only waits to be written. Where there is no room on the disk `run` goes on with it.
+
+        Blocks. Raises StorageError, after which the node ends.
+        """
+        while self.committer.waiting or self.background.waiting:
+            completion = self._done.get()
+            if isinstance(completion.failure, StorageFullError):
+                self.completed(completion)
+                return
+            self._conclude(completion, driver)
+            if driver.failure is not None:
+                raise driver.failure
 
     async def drain(self, driver: Driver) -> None:
         """Wait until everything that was submitted, and what that caused, is finished; or, where the disk failed, for

@@ -280,6 +280,38 @@ async def test_after_a_failure_nobody_is_told_anything():
     assert str(play.driver.failure) == "x"
 
 
+# -- without trio
+
+
+async def test_work_is_finished_while_trio_waits(play):
+    play.aside("page", finish=lambda: play.aside("caused"))
+    play.commit("batch")
+    play.workers.work_off(play.driver)
+    assert sorted(play.finished) == ["batch", "caused", "page"]
+    assert play.driver.rounds == 0
+    play.commit("later")
+    await play.until(lambda: play.finished[-1] == "later")
+
+
+async def test_without_room_trio_goes_on_with_it(play, autojump_clock):
+    play.aside("page", failures=[FULL, FULL])
+    play.workers.work_off(play.driver)
+    assert play.finished == []
+    await play.until(lambda: play.finished == ["page"])
+    assert play.history == [(SOURCE, True), (SOURCE, False)]
+
+
+async def test_a_failure_is_raised_to_whoever_works_it_off():
+    play = Play()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(play.workers.run, play.driver)
+        play.aside("broken", failures=[StorageError("x")])
+        with pytest.raises(StorageError):
+            play.workers.work_off(play.driver)
+        nursery.cancel_scope.cancel()
+    assert play.workers.close()
+
+
 # -- the end
 
 
