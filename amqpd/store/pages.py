@@ -38,16 +38,16 @@ _EXAMINED_AT_ONCE: Final = 2000  # pages
 class PageOptions:
     """Sizes in bytes. Files have `size_max`, and `open_max` of them are open that nobody writes.
 
-    Space is won back from files at least half of which is dead, once `dead_min` bytes are dead in all; a job for that
-    reads `step_max`.
+    Space is won back from files at least half of which is dead, once `dead_min` bytes are dead in all (-1: a quarter of
+    a file); a job for that reads `step_max`.
     """
 
     def __init__(
-        self, size_max: int = 64 << 20, open_max: int = 64, dead_min: int = 16 << 20, step_max: int = 8 << 20
+        self, size_max: int = 64 << 20, open_max: int = 64, dead_min: int = -1, step_max: int = 8 << 20
     ) -> None:
         self.size_max: Final = size_max
         self.open_max: Final = open_max
-        self.dead_min: Final = dead_min
+        self.dead_min: Final = dead_min if dead_min >= 0 else size_max // 4
         self.step_max: Final = step_max
 
 
@@ -78,7 +78,8 @@ class StoredPages(Pages):
         self._unwritten: Final[dict[Page, Taken]] = {}
         self._writing = False
         self._compaction: Compaction | None = None
-        self._examined = 0  # the number of the file that `tidy` looked at last
+        self._examined = 0  # the number of the file that was looked at last
+        self._examined_below = 0  # files with this number and higher ones came since `tidy` was called
 
     # -- pages come
 
@@ -180,10 +181,11 @@ class StoredPages(Pages):
     def tidy(self) -> None:
         """Look for files to rewrite, and begin with the first, unless that is going on. Does not block."""
         if self._compaction is None:
+            self._examined_below = self.files.next_number
             self._compact(True)
 
     def compacted(self) -> None:
-        """A file has been rewritten; the next one follows, if there is one with a higher number."""
+        """A file has been rewritten; the next one follows, as long as there are files that were there before."""
         self._compaction = None
         self.compactions += 1
         self._compact(False)
@@ -221,7 +223,7 @@ class StoredPages(Pages):
         `around`: begins anew after the last file.
         """
         table = self.files.table
-        numbers = sorted(table)
+        numbers = sorted([number for number in table if number < self._examined_below])
         later = [number for number in numbers if number > self._examined]
         if around:
             later += numbers[: len(numbers) - len(later)]
