@@ -57,16 +57,6 @@ class JobThread(Worker):
         self.waiting += 1
         self._jobs.put(job)
 
-    def work_off(self) -> None:
-        """Run and finish what was submitted, here. Only before there is a thread. Blocks. Raises StorageError."""
-        assert self._thread is None
-        while self.waiting:
-            job = self._jobs.get_nowait()
-            if job is not None:
-                job.run()
-                job.finish()
-            self.waiting -= 1
-
     def try_again(self, job: Job) -> None:
         """Have a job run once more that found no room."""
         (self._again if self.in_order else self._jobs).put(job)

@@ -186,6 +186,7 @@ class Restorer:
         self._take_pages()
         self._take_entries()
         self._close_all()
+        self._take_numbers()
         restored = Restored()
         logs: list[Log] = []
         touched: dict[ClassicQueue, None] = {}
@@ -272,6 +273,13 @@ class Restorer:
         for level in self._open:
             self._close(level)
         self._open = {}
+
+    def _take_numbers(self) -> None:
+        """A log without messages goes on with its positions, too: what it has settled may still be in the journal."""
+        for key in self._found.highest:
+            queue = self._queues.get(key[0])
+            if queue is not None and key not in self._levels:
+                self._levels[key] = _Level(queue.level(key[1]), None)
 
     def _finish(self, key: Key, level: _Level) -> None:
         level.runs.sort(key=_start)
