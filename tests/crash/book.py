@@ -198,7 +198,7 @@ class Book:
 
     def _atomic(self, group: Group, there: set[Token], leaving: set[Token]) -> None:
         done = [token in there for token in group.publishes if token not in self.final and token not in leaving]
-        done += [token not in there for token in group.acks]
+        done += [token not in there for token in group.acks if token not in leaving]
         if any(done) and not all(done):
             raise Violation("atomic", f"half a transaction: {group}")
 

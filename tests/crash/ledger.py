@@ -113,13 +113,6 @@ class Ledger(Journal):
             self.stopped = NEVER
         self._now = Gathered()
 
-    def later(self, place: Place, batch: int) -> bool:
-        """Whether a message comes to that place in a batch behind `batch`."""
-        copy = self.copies.get(place)
-        if copy is not None:
-            return copy.entered > batch
-        return any(place in places for places, _, _ in self._now.entries)
-
     def base(self, copies: dict[Place, Copy]) -> None:
         """What an earlier life has left."""
         for place, copy in copies.items():
