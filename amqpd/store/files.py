@@ -269,7 +269,7 @@ class DiskFiles(Files):
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise failure(error, "sync", self.path) from error
+            raise StorageError(str(failure(error, "sync", self.path))) from error
 
     def directory(self, name: str) -> Files:
         path = self._path(name)

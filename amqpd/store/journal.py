@@ -36,7 +36,7 @@ from amqpd.store.format import (
     write_record,
 )
 from amqpd.store.options import StoreOptions
-from amqpd.store.place import Place, spare_name
+from amqpd.store.place import Place, spare_name, spare_number
 from amqpd.store.upkeep import Free, MakeSpare, Prepare
 from amqpd.wire.primitives import BytesWriter, write_u32, write_u64
 
@@ -83,6 +83,7 @@ class Journal(JournalPort):
         self._place: Place | None = None
         self._prepared = prepared
         self._preparing = False
+        self._unmade: Place | None = None  # a file that is to be made of nothing, for want of a spare
         self._spares: Final = spares
         self._sparing = False
         self._coming = 0
@@ -185,6 +186,8 @@ class Journal(JournalPort):
         self.bytes += batch.size
         self.syncs += 1
         batch.place.begun = True
+        if batch.place is self._unmade:
+            self._made(batch.place)
 
     def rotate(self) -> None:
         """Begin a new file with the next batch: with another key, for instance."""
@@ -212,13 +215,21 @@ class Journal(JournalPort):
         self._numbers += 1
         if not self._spares:
             size = min(size, self._options.file_size)
-            return Place(self._files, self._node_id, self._numbers, size)
+            self._unmade = Place(self._files, self._node_id, self._numbers, size)
+            return self._unmade
         source = spare_name(self._spares.pop())
         self.spares = len(self._spares)
         return Place(self._files, self._node_id, self._numbers, self._options.file_size, source)
 
     def oldest(self) -> int:
         return self._places[0].number if self._places else 0
+
+    def standing(self) -> list[tuple[str, int]]:
+        """The files in use, oldest first, and up to where there is something in each; 0: nobody knows, so all of it.
+
+        What was sealed counts as being there.
+        """
+        return [(place.name, place.end) for place in self._places if place.end or place is not self._place]
 
     def surplus(self) -> bool:
         return self.size > self._options.size_max and len(self._places) > 1
@@ -256,17 +267,38 @@ class Journal(JournalPort):
         """The next file is there."""
         self._prepared = place
         self._preparing = False
+        if place is self._unmade:
+            self._made(place)
+
+    def _made(self, place: Place) -> None:
+        """What had to be made is there. Perhaps without the spare that was offered."""
+        self._unmade = None
+        if place.offered and place.source != place.offered:
+            self._add_spare(spare_number(place.offered))
 
     def spare_made(self, spare: int) -> None:
-        """A spare is there that had to be made."""
+        """A spare is there that had to be made; 0: it need not be made any more."""
         self._sparing = False
-        self.spare_freed(spare)
+        self._coming -= 1
+        if spare:
+            self._add_spare(spare)
 
     def spare_freed(self, spare: int) -> None:
         """A file that was in use is a spare now."""
         self._coming -= 1
+        place = self._unmade
+        if place is not None and not place.offered:
+            place.offered = spare_name(spare)  # where the disk is full this is what the next file can be made of
+        else:
+            self._add_spare(spare)
+
+    def _add_spare(self, spare: int) -> None:
         self._spares.append(spare)
         self.spares = len(self._spares)
+
+    def enough_spares(self) -> bool:
+        """Whether none has to be made. Also asked in a worker's thread."""
+        return self.spares >= self._options.spares
 
     def close(self) -> None:
         """Close the files. Blocks; no job of this journal may be under way."""

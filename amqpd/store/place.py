@@ -89,7 +89,8 @@ def make_first(files: Files, node_id: bytes) -> None:
 class Place:
     """A file of the journal. `end` is where the next batch will stand, 0 before the first; `size` the file's, planned.
 
-    `begun`: its first batch is on disk. `source` is the spare it is made of, "" where it has to be made of nothing.
+    `begun`: its first batch is on disk. `source` is the name of what it is made of, "" where it has to be made of
+    nothing; `offered` is a spare that turned up while there was no space for that.
     """
 
     def __init__(self, files: Files, node_id: bytes, number: int, size: int, source: str = "") -> None:
@@ -99,6 +100,7 @@ class Place:
         self.name: Final = name_of(number)
         self.mark: Final = mark_of(node_id, number)
         self.source = source
+        self.offered = ""
         self.size = size
         self.zeroed: Final = size
         self.end = 0
@@ -124,8 +126,10 @@ class Place:
     def make(self) -> File:
         """Have it there under its name, and open. After a StorageFullError it can be called again. Blocks."""
         if not self.source:
-            name = f"new-{self.number}{TEMPORARY}"
-            make_zeroed(self._files, name, self.zeroed)
+            name = self.offered
+            if not name:
+                name = f"new-{self.number}{TEMPORARY}"
+                make_zeroed(self._files, name, self.zeroed)
             self.source = name
         self._files.rename(self.source, self.name)
         self._files.sync()

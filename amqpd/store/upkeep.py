@@ -30,7 +30,7 @@ class Prepare(Job):
 
 
 class MakeSpare(Job):
-    """Have another spare, of zeros."""
+    """Have another spare, of zeros. There need not be one when enough were freed while there was no space for it."""
 
     def __init__(self, journal: Journal, files: Files, spare: int, size: int) -> None:
         self._journal: Final = journal
@@ -38,18 +38,22 @@ class MakeSpare(Job):
         self._spare: Final = spare
         self._size: Final = size
         self._zeroed = False
+        self._needless = False
 
     def run(self) -> None:
         name = spare_name(self._spare)
         made = f"{name}{TEMPORARY}"
         if not self._zeroed:
+            if self._journal.enough_spares():
+                self._needless = True
+                return
             make_zeroed(self._files, made, self._size)
             self._zeroed = True
         self._files.rename(made, name)
         self._files.sync()
 
     def finish(self) -> None:
-        self._journal.spare_made(self._spare)
+        self._journal.spare_made(0 if self._needless else self._spare)
 
 
 class Free(Job):

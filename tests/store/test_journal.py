@@ -181,6 +181,75 @@ def test_while_the_next_file_is_being_made_batches_go_on_behind_the_end(disk, jo
     assert len(messages_of(opened(disk.files()))) == 41
 
 
+def test_a_full_disk_goes_on_with_what_is_freed(disk, journal, writer):
+    """No spare, no space for the next file: the one that is freed meanwhile becomes it."""
+    journal.rotate()
+    writer.commit_each({index: bytes(400) for index in range(8)})
+    prepare = journal.prepare()
+    disk.capacity = disk.used()
+    with pytest.raises(StorageFullError):
+        prepare.run()
+    do(journal.free(1))
+    assert journal.spares == 0
+    do(prepare)
+    assert name_of(3) in journal_names(disk)
+    assert messages_of(opened(disk.copy().files()))[-1][0] == 7
+
+
+def test_a_spare_that_was_offered_too_late_is_kept(disk, journal, writer):
+    journal.rotate()
+    writer.commit_each({index: bytes(400) for index in range(8)})
+    prepare = journal.prepare()
+    prepare.run()
+    do(journal.free(1))
+    prepare.finish()
+    assert journal.spares == 1
+    assert "spare-1.jrn" in journal_names(disk)
+
+
+def test_a_batch_that_found_no_space_for_its_file_goes_on_with_what_is_freed(disk, journal, writer):
+    journal.rotate()
+    writer.commit_each({1: b"x"})
+    journal.rotate()
+    writer.entry(2, b"y")
+    batch = journal.seal()
+    disk.capacity = disk.used()
+    with pytest.raises(StorageFullError):
+        batch.run()
+    do(journal.free(1))
+    do(batch)
+    disk.capacity = 1 << 40
+    assert messages_of(opened(disk.files())) == [(1, b"x"), (2, b"y")]
+
+
+def test_a_start_on_a_full_disk_without_a_spare_is_refused_and_can_be_tried_again(disk, writer):
+    writer.commit_each({1: b"x"})
+    disk.capacity = disk.used()
+    for _ in range(2):
+        with pytest.raises(StorageFullError):
+            opened(disk.files())
+    disk.capacity = 1 << 40
+    assert messages_of(opened(disk.files())) == [(1, b"x")]
+
+
+def test_a_spare_is_not_made_when_enough_were_freed(disk, journal, writer):
+    for index in range(3):
+        journal.rotate()
+        writer.commit_each({index: bytes(400)})
+    writer.commit_each({index: bytes(400) for index in range(9, 18)})
+    do(journal.prepare())
+    job = journal.prepare()
+    capacity, disk.capacity = disk.capacity, disk.used()
+    with pytest.raises(StorageFullError):
+        job.run()
+    for number in (1, 2):
+        do(journal.free(number))
+    disk.capacity = capacity
+    assert journal.spares == 1
+    do(job)
+    assert journal.spares == 2
+
+
 def test_rotation_begins_a_file_with_the_next_batch(journal, writer):
     journal.rotate()
     writer.commit_each({1: b"x"})
