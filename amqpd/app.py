@@ -150,6 +150,13 @@ class Node:
     def _close_user(self, name: str) -> None:
         self.hub.close_user(name)
 
+    def storage(self) -> dict[str, int]:
+        """How messages are kept on disk, in numbers; nothing where they are not."""
+        if self.messages is None or self.disk is None:
+            return {}
+        free = {"disk_free_bytes": self.disk.free_bytes, "disk_free_limit_bytes": self.disk.limit_bytes}
+        return free | self.messages.report()
+
     def stop(self) -> None:
         """Have `run` end. May be called more than once, from trio's thread."""
         self.stopping.set()
@@ -238,9 +245,10 @@ class Node:
         if settings.text("load_definitions"):
             path, skip = Path(settings.text("load_definitions")), settings.flag("definitions.skip_if_unchanged")
             await load_definitions(importer, path, skip)
-        if self.data_dir is not None:
+        if self.data_dir is not None and self.messages is not None and isinstance(self.catalogue, Writer):
             users = UserOrders(changes, self.rules, self.authenticator)
-            control = ControlServer(Operator(self, self._hub, changes, users, importer))
+            backups = self.messages.backups(self._driver, self.catalogue)
+            control = ControlServer(Operator(self, self._hub, changes, users, importer, backups))
             await nursery.start(control.serve, str(self.data_dir.control_path))
         await nursery.start(self._accept, listeners)
 

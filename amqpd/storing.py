@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.persistence.keeper import Keeper
 from amqpd.broker.persistence.restoring import Restorer
+from amqpd.broker.queues.classic import ClassicQueue
 from amqpd.errors import ConfigError
+from amqpd.maintenance import repairs
 from amqpd.runtime.workers import Workers
+from amqpd.server.backups import Backups
 from amqpd.store.cipher import Cipher
 from amqpd.store.files import DiskFiles
 from amqpd.store.opening import open_store
@@ -29,6 +32,7 @@ from amqpd.store.options import StoreOptions
 if TYPE_CHECKING:
     from amqpd.broker.node import Broker
     from amqpd.config import Settings
+    from amqpd.runtime.catalogue import Writer
     from amqpd.runtime.driver import Driver
 
 log = logging.getLogger("amqpd.store")
@@ -57,6 +61,7 @@ class MessageStore:
         store = self._store
         self.keeper: Final = Keeper(broker, store.journal, store.segments, store.pages, committer, background)
         broker.keeper = self.keeper
+        _tell_repairs(data_dir)
 
     def _options(self, settings: Settings) -> StoreOptions:
         return StoreOptions(
@@ -123,7 +128,12 @@ class MessageStore:
             before = self._cipher.current
             self._cipher.reload()
             if self._cipher.current != before:
-                log.info("new files are encrypted with key %s", self._cipher.current.hex())
+                log.info("new files are encrypted with key %s", self._cipher.current.rstrip(b"\0").hex())
+
+    def backups(self, driver: Driver, writer: Writer) -> Backups:
+        """What makes backups of it, and of the definitions that `writer` keeps."""
+        directory = Path(self._files.path).parent
+        return Backups(driver, writer, self.keeper, self._store, self.workers.background, directory)
 
     def report(self) -> dict[str, int]:
         """What operators can see. Sizes in bytes; what counts something began with the node."""
@@ -137,7 +147,22 @@ class MessageStore:
             "page_bytes": pages.used,
             "unsynced_bytes": self.keeper.unsynced(),
             "message_memory_bytes": self._broker.footprint.bytes,
+            "messages_paged_out": self._paged_out(),
             "batches": journal.batches,
             "batch_bytes": journal.bytes,
             "syncs": journal.syncs + segments.syncs,
         }
+
+    def _paged_out(self) -> int:
+        queues = [queue for vhost in self._broker.vhosts.values() for queue in vhost.queues.values()]
+        return sum(queue.paged_out_count() for queue in queues if isinstance(queue, ClassicQueue))
+
+
+def _tell_repairs(data_dir: Path) -> None:
+    """What an operator had repaired since the last start, and what was lost, belongs into the log."""
+    lines = repairs.unseen(data_dir)
+    for line in lines:
+        log.warning("message store: %s", line)
+    if lines:
+        log.warning("the whole record of repairs is in %s", data_dir / repairs.LOG)
+        repairs.seen(data_dir)

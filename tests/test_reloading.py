@@ -141,7 +141,7 @@ async def test_the_key_file_is_watched_and_read_again(scene, data_dir, tmp_path,
         assert keys in node._reloader.files()
         keys.write_text(f"{second}\n{first}\n")
         assert await scene.reload(node) == ["configuration: read again; no setting has changed"]
-        assert f"new files are encrypted with key b2{'00' * 15}" in caplog.messages
+        assert "new files are encrypted with key b2" in caplog.messages
         keys.write_text(f"{second} {first}")
         said = await scene.reload(node)
         assert said[0].startswith(f"configuration: key file {keys}, line 1: 4 words")

@@ -20,8 +20,8 @@ STORAGE: Final = (
         "message_memory",
         Size(64 * _KIB, _BIG),
         32 * _MIB,
-        "What waiting messages may take in memory, with what the broker needs for each of them. Beyond that they wait on "
-        "disk, transient ones as well, and are read ahead for their consumers.",
+        "What waiting messages may take in memory, with what the broker needs for each of them. Beyond that they wait "
+        "on disk, transient ones as well, and are read ahead for their consumers.",
         limit="message_memory",
         reloadable=True,
     ),
@@ -36,8 +36,8 @@ STORAGE: Final = (
         "journal.size_max",
         Size(2 * _MIB, _BIG),
         256 * _MIB,
-        "What the journal's files may take together before messages that still wait in the oldest are moved to segments. "
-        "At least twice `journal.file_size`. A larger journal means that fewer messages are written twice.",
+        "What the journal's files may take together before messages that still wait in the oldest are moved to "
+        "segments. At least twice `journal.file_size`. A larger journal means that fewer messages are written twice.",
     ),
     Setting(
         "journal.unsynced_max",

@@ -12,12 +12,13 @@ import platform
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from amqpd.broker.alarms import RESOURCES
 from amqpd.broker.commands import PutUser, PutVHost
 from amqpd.broker.vhost import DEFAULT_VHOST, VHost
-from amqpd.errors import DefinitionError, ProtocolError
+from amqpd.errors import DefinitionError, ProtocolError, StorageError
 from amqpd.metadata.document.checks import Findings, sound
 from amqpd.runtime import build, memory
 from amqpd.server import orders, reports
@@ -27,6 +28,7 @@ from amqpd.server.importing import File, Importer
 from amqpd.server.users import UserOrders
 
 if TYPE_CHECKING:
+    from amqpd.server.backups import Backups
     from amqpd.server.session import Session
 
 log = logging.getLogger("amqpd.operator")
@@ -58,6 +60,9 @@ class Node(Protocol):
     def addresses(self) -> list[str]:
         """Where it listens."""
 
+    def storage(self) -> Mapping[str, int]:
+        """How its messages are kept, in numbers."""
+
     def reload(self) -> None:
         """Have the configuration read again."""
 
@@ -68,12 +73,15 @@ class Node(Protocol):
 class Operator:
     """The commands."""
 
-    def __init__(self, node: Node, hub: Hub, changes: Changes, users: UserOrders, importer: Importer) -> None:
+    def __init__(
+        self, node: Node, hub: Hub, changes: Changes, users: UserOrders, importer: Importer, backups: Backups
+    ) -> None:
         self._node: Final = node
         self._hub: Final = hub
         self._changes: Final = changes
         self._users: Final = users
         self._importer: Final = importer
+        self._backups: Final = backups
         self._started: Final = time.monotonic()
 
     async def do(self, request: object, body: bytes = b"") -> object:
@@ -111,6 +119,7 @@ class Operator:
             "listeners": self._node.addresses,
             "memory_bytes": memory.resident_bytes(),
             "alarms": self._raised(),
+            **self._node.storage(),
             **reports.totals(self._hub.broker),
         }
 
@@ -155,6 +164,18 @@ class Operator:
         vhost.tracing = _flag(request, "on")
         log.info("tracing is %s in vhost '%s'", "on" if vhost.tracing else "off", vhost.name)
         return {"vhost": vhost.name, "tracing": vhost.tracing}
+
+    async def _backup(self, request: Request) -> object:
+        """Write a backup of definitions and messages to a directory of this machine."""
+        path = Path(_text(request, "path"))
+        if not path.is_absolute():
+            raise Refused("the request's 'path' is an absolute one")
+        try:
+            manifest = await self._backups.make(path)
+        except StorageError as error:
+            raise Refused(f"no backup was made: {error}") from None
+        size = sum(entry.size for entry in manifest.entries)
+        return {"path": str(path), "time": manifest.time, "files": len(manifest.entries), "bytes": size}
 
     async def _reload(self, _request: Request) -> object:
         """Read the configuration again."""
@@ -293,6 +314,7 @@ COMMANDS: Final[dict[str, Callable[[Operator, Request], Awaitable[object]]]] = {
     "import": Operator._import,
     "close-connection": Operator._close_connection,
     "close-all-connections": Operator._close_all_connections,
+    "backup": Operator._backup,
     "reload": Operator._reload,
     "stop": Operator._stop,
 }

@@ -162,7 +162,9 @@ def _queues(scene: Scene) -> Iterator[Queue]:
 
 def _queue(queue: Queue) -> Row:
     ready = queue.ready_count()
-    unacked = queue.unacked_messages if isinstance(queue, ClassicQueue) else 0
+    unacked = paged_out = 0
+    if isinstance(queue, ClassicQueue):
+        unacked, paged_out = queue.unacked_messages, queue.paged_out_count()
     return {
         "vhost": queue.vhost.name,
         "name": queue.name,
@@ -170,6 +172,7 @@ def _queue(queue: Queue) -> Row:
         "messages": ready + unacked,
         "messages_ready": ready,
         "messages_unacknowledged": unacked,
+        "messages_paged_out": paged_out,
         "consumers": queue.consumer_count(),
         "durable": queue.durable,
         "auto_delete": queue.auto_delete,

@@ -46,6 +46,45 @@ async def test_status(broker, operator):
     await peer.close()
 
 
+async def test_status_says_how_messages_are_kept(broker, operator):
+    before = await operator.ask("status")
+    assert before["disk_free_bytes"] > 0
+    assert before["disk_free_limit_bytes"] == broker.node.disk.limit_bytes
+    assert before["messages_paged_out"] == before["unsynced_bytes"] == 0
+    peer = await Peer.connect(broker)
+    await peer.call(m("confirm.select"))
+    await peer.call(m("queue.declare", queue="q", durable=True))
+    await peer.send(publish(b"x" * 5000, delivery_mode=2))
+    await peer.expect("basic.ack")
+    status = await operator.ask("status")
+    assert status["batches"] > before["batches"]
+    assert status["syncs"] > before["syncs"]
+    assert status["batch_bytes"] >= before["batch_bytes"] + 5000
+    assert status["journal_bytes"] >= status["batch_bytes"]
+    assert status["message_memory_bytes"] >= 5000
+    await peer.close()
+
+
+async def test_queues_and_status_tell_what_is_on_disk_alone(broker, operator):
+    peer = await Peer.connect(broker)
+    await peer.call(m("queue.declare", queue="q", durable=True))
+    broker.node.broker.limits.message_memory = 65_536
+    for _ in range(200):
+        await peer.send(publish(b"x" * 1000, delivery_mode=2))
+    await peer.call(m("basic.qos"))
+
+    def paged_out():
+        return broker.node.storage()["messages_paged_out"]
+
+    await until(paged_out)
+    [queue] = await operator.ask("list", what="queues")
+    assert 0 < queue["messages_paged_out"] <= queue["messages_ready"] == 200
+    status = await operator.ask("status")
+    assert status["messages_paged_out"] > 0
+    assert status["segment_bytes"] > 0
+    await peer.close()
+
+
 async def fail_to_log_in(broker, name):
     peer = await Peer.dial(broker)
     await peer.stream.send_all(PROTOCOL_HEADER)

@@ -131,6 +131,10 @@ class ClassicQueue(Queue):
     def ready_count(self) -> int:
         return self.ready_messages
 
+    def paged_out_count(self) -> int:
+        """How many ready messages are on disk alone."""
+        return sum([level.paged_out_count() for level in self.levels])
+
     def consumer_count(self) -> int:
         return len(self.consumers.all)
 

@@ -140,6 +140,10 @@ class ReadyList:
     def __len__(self) -> int:
         return self._count
 
+    def paged_out_count(self) -> int:
+        """How many of them are on disk alone. Takes a step for each page."""
+        return sum([run.count for run in self._runs if run.page is not None])
+
     # -- messages come
 
     def append(self, message: Message) -> None:
