@@ -214,5 +214,4 @@ class _Opening:
                 kept.append(spare)
             else:
                 files.remove(spare_name(spare))
-        files.sync()
         return kept

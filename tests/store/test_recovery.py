@@ -215,6 +215,22 @@ def test_a_kill_then_a_recovery_then_a_power_loss(disk):
         assert messages_of(opened(image.files(), 3)) == found
 
 
+def test_a_kill_while_a_file_is_prepared_then_a_power_loss(disk):
+    """The file has its number only in the kernel's memory: whoever goes on in it must have the name on disk first."""
+    writer = filled(disk.files(), 8)
+    job = writer.journal.prepare()
+    disk.before = lambda kind, path: _raise(Crash) if kind == "sync-directory" else None
+    with pytest.raises(Crash):
+        job.run()
+    disk.dead = False
+    disk.before = lambda kind, path: None
+    store = opened(disk.files(), 2)
+    assert store.journal.file == 2
+    Writer(store.journal).commit_each({8: b"x"})
+    for _, image in disk.images(random.Random(1), 20):
+        assert len(messages_of(opened(image.files(), 3))) == 9
+
+
 def _raise(error):
     raise error
 
