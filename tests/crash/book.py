@@ -112,16 +112,16 @@ class Book:
         queues: dict[bytes, str],
         clean: bool,
         wall_ms: int,
-        promises: bool = True,
+        entered: set[Token] | None = None,
     ) -> None:
         """Raises Violation where a recovery is not what it must be. `queues` are those that were defined.
 
-        Without `promises` it only has to be what the journal had.
+        `entered` are the tokens that the journal had at any time; without them, promises are not looked at.
         """
         state = {place: copy for place, copy in state.items() if place[0] in queues}
         self._order(found, queues)
-        if promises:
-            self._promises(found, state, queues, wall_ms)
+        if entered is not None:
+            self._promises(found, state, queues, wall_ms, entered)
         self._exact(found, state, queues, wall_ms)
         for each in found:
             copy = state.get(each.place)
@@ -143,29 +143,40 @@ class Book:
                 raise Violation("twice", f"{each.number} is twice in {queues[identity]}")
             seen.add(there)
 
-    def _excused(self, copy: Copy, counts: dict[bytes, int], queues: dict[bytes, str], wall_ms: int) -> bool:
-        """Whether a queue may have let a copy go when it started."""
-        name = queues[copy.place[0]]
-        deadline_ms = self.deadline_ms(copy, name)
-        if 0 <= deadline_ms <= wall_ms:
-            return True
-        most = self.queues[name].max_length
-        return 0 <= most <= counts.get(copy.place[0], 0)
+    def _overdue(self, copy: Copy, queues: dict[bytes, str], wall_ms: int) -> bool:
+        return 0 <= self.deadline_ms(copy, queues[copy.place[0]]) <= wall_ms
+
+    def _too_many(
+        self, found: list[Found], state: dict[Place, Copy], queues: dict[bytes, str], wall_ms: int
+    ) -> set[bytes]:
+        """The queues that had more than they may have. Raises Violation where one let go of more than it had to."""
+        full = set()
+        for identity, name in queues.items():
+            most = self.queues[name].max_length if name in self.queues else -1
+            if most < 0:
+                continue
+            there = sum(1 for each in found if each.place[0] == identity)
+            new = sum(1 for each in found if each.place[0] == identity and each.place not in state)
+            had = [copy for copy in state.values() if copy.place[0] == identity]
+            lasting = sum(1 for copy in had if not self._overdue(copy, queues, wall_ms))
+            if there < min(most, lasting):
+                raise Violation("lost", f"{name} has {there} messages; {lasting} were there, and {most} may be")
+            if len(had) + new > most:
+                full.add(identity)
+        return full
 
     def _exact(
         self, found: list[Found], state: dict[Place, Copy], queues: dict[bytes, str], wall_ms: int
     ) -> None:
         there = {each.place for each in found}
-        counts: dict[bytes, int] = {}
-        for each in found:
-            counts[each.place[0]] = counts.get(each.place[0], 0) + 1
+        full = self._too_many(found, state, queues, wall_ms)
         moved: dict[Token, str] = {}
         for place, copy in state.items():
             if place in there:
                 continue
             token = (copy.number, copy.root)
             name = queues[place[0]]
-            if not self._excused(copy, counts, queues, wall_ms):
+            if place[0] not in full and not self._overdue(copy, queues, wall_ms):
                 raise Violation("lost", f"{token} is not in {name} at {place[1:]}, where the journal had it")
             moved[token] = self.queues[name].target
         for each in found:
@@ -180,13 +191,17 @@ class Book:
                 raise Violation("lost", f"{token}, a dead letter, is not in {target}")
 
     def _promises(
-        self, found: list[Found], state: dict[Place, Copy], queues: dict[bytes, str], wall_ms: int
+        self,
+        found: list[Found],
+        state: dict[Place, Copy],
+        queues: dict[bytes, str],
+        wall_ms: int,
+        entered: set[Token],
     ) -> None:
         there = {(each.number, each.root) for each in found}
         leaving = set()  # what a queue may have let go when it started
         for copy in state.values():
-            name = queues[copy.place[0]]
-            if self.queues[name].max_length >= 0 or 0 <= self.deadline_ms(copy, name) <= wall_ms:
+            if self.queues[queues[copy.place[0]]].max_length >= 0 or self._overdue(copy, queues, wall_ms):
                 leaving.add((copy.number, copy.root))
         for token in sorted(self.promised - there - leaving):
             if token not in self.final:
@@ -194,14 +209,10 @@ class Book:
         for token in sorted(self.never & there):
             raise Violation("never", f"{token} is back, whose settling was committed")
         for group in self.groups:
-            self._atomic(group, there, leaving)
-
-    def _atomic(self, group: Group, there: set[Token], leaving: set[Token]) -> None:
-        done = [token in there for token in group.publishes if token not in self.final and token not in leaving]
-        done += [token not in there for token in group.acks if token not in leaving]
-        if any(done) and not all(done):
-            raise Violation("atomic", f"half a transaction: {group}")
-
+            done = [token in there for token in group.publishes if token not in self.final and token not in leaving]
+            done += [token not in there for token in group.acks if token in entered and token not in leaving]
+            if any(done) and not all(done):
+                raise Violation("atomic", f"half a transaction: {group}")
     def _same(self, each: Found, copy: Copy, queues: dict[bytes, str], clean: bool) -> None:
         """What was found at a place is what was put there."""
         token = (each.number, each.root)

@@ -42,7 +42,7 @@ class Clients:
         self.got: dict[int, Held] = {}
         self.tx_got: dict[int, Held] = {}
         self.tx_publishes: list[int] = []
-        self.tx_tokens: list[Token] = []
+        self.tx_tokens: list[tuple[Token, bytes]] = []
         self.tx_acked: list[Held] = []
         self.committing: list[tuple[Group, list[Held]]] = []
         self.getting: list[tuple[int, str, bool]] = []
@@ -127,7 +127,7 @@ class Clients:
         exchange = FANOUT if target == FANOUT else ""
         if transaction:
             self.tx_publishes.append(number)
-            self.tx_tokens += tokens
+            self.tx_tokens += [(token, self.identity(token[1])) for token in tokens]
         else:
             self.published += 1
             self.confirming[self.published] = tokens
@@ -205,7 +205,9 @@ class Clients:
             client >> m("basic.recover", requeue=True)
         else:
             acks = [token for identity, token in self.tx_acked if identity]
-            group = Group(list(self.tx_tokens), acks)
+            # What goes to a queue that was deleted meanwhile is dropped.
+            tokens = [token for token, identity in self.tx_tokens if self.identity(token[1]) == identity]
+            group = Group(tokens, acks)
             self.committing.append((group, list(self.tx_acked)))
             self.book.groups.append(group)
             self.acked.update(self.tx_acked)

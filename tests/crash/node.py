@@ -99,7 +99,10 @@ class Stopped(BaseException):
 
 
 class Node:
-    """One life of a node. `base` and `last` are for the ledger: what the disk holds, and the first batch. Raises what `open_store` and recovery raise."""
+    """One life of a node. `base` and `last` are for the ledger: what the disk holds, and the first batch.
+
+    Raises what `open_store` and recovery raise.
+    """
 
     def __init__(
         self,

@@ -324,7 +324,8 @@ class Play:
         if stopped and not verdict.clean and not started:
             raise Violation("clean", f"there was an orderly stop with batch {batch}")
         state = self.ledger.state(batch)
-        self.book.check(verdict.found, state, verdict.queues, verdict.clean, wall_ms)
+        entered = {(copy.number, copy.root) for copy in self.ledger.copies.values() if copy.entered <= batch}
+        self.book.check(verdict.found, state, verdict.queues, verdict.clean, wall_ms, entered)
 
     # -- the journal is looked at
 
