@@ -24,7 +24,7 @@ BUDGET_S = 20.0
 
 
 def survivors(names, way):
-    results = list(command.hunted(list(names), [way], BUDGET_S))
+    results = list(command.Hunt(list(names), [way], BUDGET_S).results())
     assert [result["name"] for result in results] == list(names)
     return [result["name"] for result in results if not result["by"]]
 

@@ -5,9 +5,13 @@
     tools/raft seed N                        one seed; if it fails, the shortest trace that fails in the same way
     tools/raft explore [--seconds S]         all orders of events of a small group, as far as time allows
     tools/raft scenarios                     the directed ones
-    tools/raft mutants [--by WAY] [--budget S] [NAME ...]   who finds each of the bugs put in, and how soon
+    tools/raft mutants [NAME ...] [--by WAY,...] [--budget S]   who finds each of the bugs put in, and how soon
 
-Exit code 1 if anything is wrong.
+All of it simulates a fixed block of seeds and one that the commit chooses, so that different ones are tried each time
+and yet the same for the same commit. All mutants are shown to the scenarios, and to the other ways if those are blind;
+a part of them, which the commit chooses, too, has to be found by random simulation alone.
+
+Exit code 1 if anything is wrong, also if the simulation no longer covers enough.
 """
 
 import argparse
@@ -17,21 +21,26 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 from simulation import mutation
 
 TESTS = Path(__file__).resolve().parents[1]
 WAYS = ("scenarios", "exploration", "simulation")
-# Directives of etcd's published scenarios; replayed where reference/etcd-raft is.
-ETCD_FILES = 41
-ETCD_BLOCKS = 743
+SEEDS = 600
+COMMIT_SEEDS = 300
+COVERED_SEEDS_MIN = 300  # fewer say nothing about how much they cover
+EXPLORATION_S = 20.0
 MUTANT_BUDGET_S = 60.0
+MUTANT_SEEDS = 600
+ROTATING = 12
+PROGRESS_SEEDS = 10_000
 # A mutant that fails in these is not a bug in the core but one in the list of mutants, or here.
 BROKEN = (NameError, ImportError, SyntaxError, mutation.Misfit)
 
 
-def simulate(first: int, seeds: int, seconds: float, shown: bool = True) -> tuple[int, list[str]]:
-    """Run seeds until there are enough or time is over. Returns how many ran, and the violations."""
+def simulate(first: int, seeds: int, seconds: float) -> tuple[int, list[str]]:
+    """Run seeds until there are enough or time is over. Returns how many ran, and what is wrong."""
     from simulation import swarm
 
     coverage = swarm.Coverage()
@@ -44,13 +53,15 @@ def simulate(first: int, seeds: int, seconds: float, shown: bool = True) -> tupl
                 swarm.run(seed, coverage)
         except Exception as error:  # whatever the core raises is a finding
             found.append(f"seed {seed}: {type(error).__name__} {error}")
-            if shown:
-                print(found[-1], flush=True)
+            print(found[-1], flush=True)
         seed += 1
+        if (seed - first) % PROGRESS_SEEDS == 0:
+            print(f"{seed - first} seeds, {len(found)} violations", flush=True)
     spent = max(time.process_time() - begun, 0.001)
-    if shown:
-        print(coverage)
-        print(f"{(seed - first) / spent:.0f} seeds and {coverage.events / spent:.0f} events a second of CPU")
+    print(f"seeds {first} to {seed - 1}: {coverage}")
+    print(f"{(seed - first) / spent:.0f} seeds and {coverage.events / spent:.0f} events a second of CPU", flush=True)
+    if coverage.seeds >= COVERED_SEEDS_MIN:
+        found += [f"coverage fell: {low}" for low in coverage.low()]
     return seed - first, found
 
 
@@ -82,7 +93,7 @@ def find(way: str, seconds: float) -> str:
 
     begun = time.process_time()
     seed = 0
-    while time.process_time() - begun < seconds:
+    while seed < MUTANT_SEEDS and time.process_time() - begun < seconds:
         try:
             if seed not in swarm.OPEN:
                 swarm.run(seed)
@@ -116,65 +127,105 @@ def hunt(names: list[str], ways: list[str], budget: float) -> int:
     return 0
 
 
-def hunted(names: list[str], ways: list[str], budget: float) -> Iterator[dict]:
-    """`hunt` in a child, one result after the other. Raises CalledProcessError if it breaks down, as with a mutant that
-    no longer fits."""
-    start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from simulation import command; sys.exit(command.main())"
-    options = ["--budget", str(budget), "--by", ",".join(ways)]
-    arguments = [sys.executable, "-c", start, str(TESTS), "hunt", *names, *options]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=TESTS.parent) as child:
-        for line in child.stdout or ():
-            yield json.loads(line)
-    if child.returncode:
-        raise subprocess.CalledProcessError(child.returncode, arguments)
+class Hunt:
+    """`hunt` in a child, which begins at once."""
+
+    def __init__(self, names: list[str], ways: list[str], budget: float) -> None:
+        start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from simulation.command import main; sys.exit(main())"
+        options = ["--budget", str(budget), "--by", ",".join(ways)]
+        self.arguments = [sys.executable, "-c", start, str(TESTS), "hunt", *names, *options]
+        self.child = subprocess.Popen(self.arguments, stdout=subprocess.PIPE, text=True, cwd=TESTS.parent)
+
+    def results(self) -> Iterator[dict]:
+        """One result after the other. Raises CalledProcessError if the child breaks down, as with a mutant that no
+        longer fits."""
+        with self.child:
+            for line in self.child.stdout or ():
+                yield json.loads(line)
+        if self.child.returncode:
+            raise subprocess.CalledProcessError(self.child.returncode, self.arguments)
+
+    def table(self) -> set[str]:
+        """Print the results. Returns the names of those that were found."""
+        listed = mutation.mutants()
+        found = set()
+        for result in self.results():
+            name = result["name"]
+            if result["by"]:
+                found.add(name)
+            by = f"{result['by'] or 'NOBODY':12} {result['seconds']:6.2f} s"
+            print(f"{listed[name].rule:5} {name:45} {by}  {result['found'][:90]}", flush=True)
+        return found
 
 
-def hunt_all(names: list[str], ways: list[str], budget: float) -> tuple[int, int]:
-    """Every mutant; prints a table. Returns how many were found, of how many."""
-    killed = 0
-    listed = mutation.mutants()
-    for result in hunted(names, ways, budget):
-        killed += bool(result["by"])
-        by = result["by"] or "NOBODY"
-        rule = listed[result["name"]].rule
-        print(f"{rule:5} {result['name']:45} {by:12} {result['seconds']:6.2f} s  {result['found'][:90]}", flush=True)
-    return killed, len(names)
+def commit_number() -> tuple[str, int]:
+    """The commit that is checked out, and a number that follows from it; 0 where there is none."""
+    command = ["git", "-C", str(TESTS), "rev-parse", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    commit = done.stdout.strip()
+    return (commit[:12], int(commit[:8], 16)) if done.returncode == 0 and commit else ("none", 0)
 
 
-def etcd_agrees() -> tuple[int, int]:
-    """How many of etcd's files and blocks agree; says so loudly where they are not there."""
+def etcd_agrees() -> tuple[str, list[str]]:
+    """What to say of etcd's files and blocks, and what is wrong with them; says so loudly where they are not there."""
     from raft.etcd import replay
 
-    if not replay.files():
-        print("*** etcd's scenarios are MISSING (see tests/raft/etcd/replay.py for where they have to be): 0 agree ***")
-        return 0, 0
-    return replay.totals()
+    missing = not replay.files()
+    if missing:
+        print(
+            f"*** SKIPPED: etcd's scenarios are not in {replay.ROOT}, so none is replayed. "
+            f"{replay.VARIABLE} can name another place ***"
+        )
+    files, blocks = (0, 0) if missing else replay.totals()
+    wrong = [] if missing else [
+        f"etcd: {one.block.place}: {one.problems[0]}"
+        for file in replay.files() for one in replay.outcome(file) if not one.as_listed
+    ]  # fmt: skip
+    return f"{files} of {replay.FILES} files, {blocks} of {replay.BLOCKS} blocks", wrong
 
 
 def everything(seeds: int, seconds: float) -> int:
     """All of it. Returns the exit code."""
-    from simulation import exploration
     from simulation.scenarios import SCENARIOS
 
-    wrong = find("scenarios", seconds)
-    print(wrong or f"{len(SCENARIOS)} directed scenarios hold")
-    violations = [wrong] if wrong else []
+    commit, number = commit_number()
+    names = list(mutation.mutants())
+    able = [name for name, mutant in mutation.mutants().items() if mutant.random]
+    rotating = sorted(Random(number).sample(able, min(ROTATING, len(able))))
+    # On another processor, if there is one.
+    hunts = (Hunt(names, list(WAYS), MUTANT_BUDGET_S), Hunt(rotating, ["simulation"], MUTANT_BUDGET_S))
+    wrong = [one for one in (find("scenarios", seconds),) if one]
+    print(wrong[0] if wrong else f"{len(SCENARIOS)} directed scenarios hold")
+    wrong += explored(EXPLORATION_S)
+    ran, found = simulate(0, seeds, seconds)
+    wrong += found
+    print(f"the block of seeds of commit {commit}:")
+    more, found = simulate(number * 1000, COMMIT_SEEDS, seconds)
+    wrong += found
+    killed = hunts[0].table()
+    print(f"the part of the mutants that commit {commit} shows to random simulation alone:")
+    escaped = set(rotating) - hunts[1].table()
+    figures, unlike = etcd_agrees()
+    for one in [*wrong, *unlike, *(f"random simulation did not find {name}" for name in sorted(escaped))]:
+        print(f"WRONG: {one}")
+    print(
+        f"raft: {figures}, {len(killed - escaped)} of {len(names)} mutants, {ran + more} seeds, {len(wrong)} violations"
+    )
+    return 1 if wrong or unlike or escaped or len(killed) < len(names) else 0
+
+
+def explored(seconds: float) -> list[str]:
+    """Explore. What is wrong."""
+    from simulation import exploration
+
+    wrong = []
     for bounds in (exploration.SMALL, exploration.FULL):
         try:
-            print(exploration.explore(bounds, seconds))
+            print(exploration.explore(bounds, seconds), flush=True)
         except Exception as error:
-            violations.append(f"exploration: {error}")
-            print(violations[-1])
-    ran, found = simulate(0, seeds, seconds)
-    violations += found
-    killed, mutants = hunt_all(list(mutation.mutants()), list(WAYS), MUTANT_BUDGET_S)
-    mutation.install(None)
-    files, blocks = etcd_agrees()
-    print(
-        f"raft: {files} of {ETCD_FILES} files, {blocks} of {ETCD_BLOCKS} blocks, {killed} of {mutants} mutants, "
-        f"{ran} seeds, {len(violations)} violations"
-    )
-    return 1 if violations or killed < mutants else 0
+            wrong.append(f"exploration: {type(error).__name__} {error}")
+            print(wrong[-1], flush=True)
+    return wrong
 
 
 def main() -> int:
@@ -182,7 +233,7 @@ def main() -> int:
     parser.add_argument("what", nargs="?", default="all",
                         choices=("all", "simulate", "seed", "explore", "scenarios", "mutants", "hunt"))  # fmt: skip
     parser.add_argument("names", nargs="*", help="mutants, or a seed")
-    parser.add_argument("--seeds", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--budget", type=float, default=MUTANT_BUDGET_S)
@@ -192,9 +243,10 @@ def main() -> int:
     if options.what == "hunt":
         return hunt(options.names, ways, options.budget)
     if options.what == "mutants":
-        killed, mutants = hunt_all(options.names or list(mutation.mutants()), ways, options.budget)
-        print(f"{killed} of {mutants} mutants")
-        return 0 if killed == mutants else 1
+        names = options.names or list(mutation.mutants())
+        killed = len(Hunt(names, ways, options.budget).table())
+        print(f"{killed} of {len(names)} mutants")
+        return 0 if killed == len(names) else 1
     if options.what == "simulate":
         _, found = simulate(options.first, options.seeds, options.seconds)
         return 1 if found else 0
@@ -207,9 +259,5 @@ def main() -> int:
         print(wrong or "all directed scenarios hold")
         return 1 if wrong else 0
     if options.what == "explore":
-        from simulation import exploration
-
-        for bounds in (exploration.SMALL, exploration.FULL):
-            print(exploration.explore(bounds, options.seconds))
-        return 0
+        return 1 if explored(options.seconds) else 0
     return everything(options.seeds, options.seconds)

@@ -66,16 +66,24 @@ class StrictChecker(Checker):
 
     # Messages.
 
-    def takes(self, node, message: m.Message) -> tuple:
+    def takes(self, node, message: m.Message) -> tuple | None:
         group = node.group
+        strange = message.to != node.member or message.group != group.group_id
+        asks = message.kind == m.VOTE or message.kind == m.PRE_VOTE
+        return self._state(group) if strange or asks else None
+
+    def _state(self, group) -> tuple:
         protected = (
             group.config.check_quorum and group.lead != m.NOBODY and group.elapsed_ticks < group.config.election_ticks
         )
         return (group.term, group.vote, protected, group.role, group.lead, group.commit, group.last_index())
 
     def took(self, node, message: m.Message, before: tuple | None) -> None:
+        if before is None:
+            self.heard[node.member, message.sender] = self.ticks.get(node.member, 0)
+            return
         group = node.group
-        after = self.takes(node, message)
+        after = self._state(group)
         if message.to != node.member or message.group != group.group_id:
             if after != before:
                 raise Violation("C8", f"{message!r} of {message.group!r} moved {node.member} from {before} to {after}")
@@ -85,8 +93,7 @@ class StrictChecker(Checker):
                 raise Violation("C9", f"{message!r} moved {node.member} from {before} to {after}")
         elif message.kind == m.VOTE and before[2] and not message.forced and after[:2] != before[:2]:
             raise Violation("C9", f"{node.member} hears {before[4]}, and {message!r} moved it from {before} to {after}")
-        if message.kind == m.VOTE or message.kind == m.PRE_VOTE:
-            self._granted(node, message)
+        self._granted(node, message)
         self.heard[node.member, message.sender] = self.ticks.get(node.member, 0)
 
     def _granted(self, node, message: m.Message) -> None:

@@ -26,13 +26,15 @@ class Misfit(Exception):
 
 @dataclass(frozen=True)
 class Mutant:
-    """`old` in `module` becomes `new`; `rule` is the one of C1 to C13 that it breaks (or another name)."""
+    """`old` in `module` becomes `new`; `rule` is the one of C1 to C13 that it breaks (or another name). `random` is
+    false where random simulation is not expected to find it."""
 
     name: str
     rule: str
     module: str
     old: str
     new: str
+    random: bool = True
 
     def applied(self, text: str) -> str:
         """`text` with the bug in it. Raises Misfit."""

@@ -100,6 +100,10 @@ def watch(swarm, member: int, friends: list[int], end: int, times: int) -> None:
         return
     query(swarm, member)
     query(swarm, member, "w")
+    if swarm.faults["member"] and random() < 0.5:
+        # The leader before may have left a change that is not applied yet; and this one may not last, either.
+        for _ in range(3):
+            swarm.at(int(random() * 12), "reform", member)
     swarm.at(int(random() * 16), "sever", member, friends)
     swarm.at(4 + int(random() * 30), "usurp", member, end)
 
