@@ -4,7 +4,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no node runs there. Bl
 
     ctlbase           the node that is asked, options, printing
     ctllists          list
-    ctlnode           status, alarm, trace, config, stop, close-...
+    ctlnode           status, alarm, trace, backup, config, stop, close-...
     ctlaccess         user, permission, topic-permission, user-limit
     ctltopology       vhost, vhost-limit, exchange, queue, binding
     ctlpolicies       policy, operator-policy, parameter, global-parameter

@@ -1,10 +1,15 @@
-"""`amqpctl status`, `alarm`, `trace`, `config`, `stop`, and what closes connections."""
+"""`amqpctl status`, `alarm`, `trace`, `backup`, `config`, `stop`, and what closes connections."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
 
 import click
 
 from amqpd.cli.ctlbase import Node, command, in_vhost, main
+
+BACKUP_TIMEOUT_S: Final = 86_400.0
 
 _reason = click.option("--reason", default="closed by an operator", help="What the client is told.")
 _resource = click.argument("resource", type=click.Choice(["memory", "disk"]))
@@ -58,6 +63,17 @@ def close_connection(node: Node, name: str, reason: str) -> object:
 def close_all_connections(node: Node, vhost: str | None, user: str | None, reason: str) -> object:
     """Close every connection."""
     return node.ask("close-all-connections", reason=reason, vhost=vhost, user=user)
+
+
+@command("backup")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+def backup(node: Node, directory: Path) -> object:
+    """Back up definitions and messages, as they are in one moment, to the new directory DIR.
+
+    The node writes it, and goes on meanwhile. `amqpd store restore` makes a data directory of it. Keys of encrypted
+    messages are not in it: keep them elsewhere.
+    """
+    return node.send({"command": "backup", "path": str(directory.absolute())}, b"", BACKUP_TIMEOUT_S)
 
 
 @main.group()

@@ -150,6 +150,38 @@ def repair(directory: Path, key_file: str, accept_loss: bool) -> None:
         _end(REFUSED, "nothing was changed; --accept-loss does it (first think of a backup: `amqpd store restore`)")
 
 
+@store.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("backup", metavar="BACKUP", type=click.Path(path_type=Path))
+def backup(directory: Path, backup: Path) -> None:
+    """Back up a stopped node to the new directory BACKUP: definitions and messages.
+
+    For a running one: `amqpctl backup`. Keys of encrypted messages are not in it: keep them elsewhere.
+    """
+    from amqpd.maintenance.backup import back_up
+
+    with _opened(directory, "") as opened:
+        manifest = back_up(opened, backup, _now())
+        click.echo(f"{len(manifest.entries)} files, {sum(entry.size for entry in manifest.entries)} bytes: {backup}")
+
+
+@store.command()
+@click.argument("backup", metavar="BACKUP", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+def restore(backup: Path, directory: Path) -> None:
+    """Make the data directory DIR, which must be empty or missing, of a backup.
+
+    Everything is verified before and after. A node that is started on it has what the other one had.
+    """
+    from amqpd.maintenance.restore import restore
+
+    try:
+        manifest = restore(backup, directory)
+    except (AmqpdError, OSError) as error:
+        _end(REFUSED, str(error))
+    click.echo(f"{len(manifest.entries)} files of {manifest.time} are restored to {directory}")
+
+
 def _now() -> str:
     from datetime import datetime
 

@@ -19,7 +19,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, insert
 from sqlalchemy.exc import DBAPIError
 
-from amqpd.errors import AmqpdError, ConfigError
+from amqpd.errors import AmqpdError, ConfigError, StorageError
 from amqpd.metadata import faults, inspection, schema
 from amqpd.metadata.hold import Hold
 
@@ -72,6 +72,18 @@ class Database:
                 yield self._connection
         except DBAPIError as error:
             raise faults.failure(error.orig, self.path) from error
+
+    def copy(self, path: Path) -> None:
+        """A copy in the new file `path`. Raises StorageError, and leaves nothing then."""
+        file = self._connection.connection.driver_connection
+        assert isinstance(file, sqlite3.Connection)
+        try:
+            _touch(path)
+            with closing(_connect(path)) as target:
+                file.backup(target)
+        except (OSError, sqlite3.Error) as error:
+            path.unlink(missing_ok=True)
+            raise StorageError(f"{self.path} cannot be copied to {path}: {error}; the database is as it was") from error
 
     def close(self) -> None:
         """Close the file, then let another process have it. More than once is nothing."""

@@ -76,6 +76,10 @@ class Store:
             connection.execute(_ADVANCE, {"number": sequence})
         self._sequence = sequence
 
+    def copy(self, path: Path) -> None:
+        """A copy of the database in the new file `path`, as it is now. Raises StorageError, and leaves nothing then."""
+        self._database.copy(path)
+
     def close(self) -> None:
         """Close the database. More than once is nothing."""
         self._database.close()

@@ -6,6 +6,8 @@ and not for fifty. Nothing is written for what is not durable.
 A store without room is tried again until there is some: the clients that wait go on waiting, and the log says why. Any
 other failure ends the node, because memory is ahead of what a restart would find.
 
+A copy of the store is made at a point in the order of commands, after all before it and before any that came later.
+
 Invariants: commands are stored in the order of their numbers, all of them; a callback is called once, within a round,
 after the number that it waits for is stored.
 """
@@ -15,13 +17,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 import trio
 
 from amqpd.broker.commands import Command
 from amqpd.broker.ports import Catalogue
-from amqpd.errors import StorageFullError
+from amqpd.errors import StorageError, StorageFullError
 from amqpd.runtime.driver import Driver
 
 log = logging.getLogger("amqpd.definitions")
@@ -40,8 +43,21 @@ class Store(Protocol):
     def apply(self, commands: Sequence[Command], sequence: int) -> None:
         """Store all of them, or none. `sequence` is the last one's number. Raises StorageError."""
 
+    def copy(self, path: Path) -> None:
+        """Make a copy of the store as it is. Raises StorageError."""
+
     def close(self) -> None:
         """Let go of the file."""
+
+
+class Copy:
+    """To be made at `path` when command `number` is the last one that is stored. `failure` is set if that fails."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path: Final = path
+        self.number: Final = number
+        self.made: Final = trio.Event()
+        self.failure: StorageError | None = None
 
 
 class Writer(Catalogue):
@@ -54,7 +70,9 @@ class Writer(Catalogue):
         self._pending: list[Command] = []
         self._waiting: Final[deque[tuple[int, Callable[[], None]]]] = deque()
         self._work = trio.Event()
+        self._copies: Final[deque[Copy]] = deque()
         self._holders = 0
+        self._released = trio.Event()
 
     def keep(self, command: Command) -> None:
         self._pending.append(command)
@@ -66,6 +84,21 @@ class Writer(Catalogue):
     def release(self) -> None:
         self._holders -= 1
         self._work.set()
+        if not self._holders:
+            self._released.set()
+            self._released = trio.Event()
+
+    async def released(self) -> None:
+        """Wait until nobody holds: what is recorded then can be stored, and copied, without what comes after it."""
+        while self._holders:
+            await self._released.wait()
+
+    def copy(self, path: Path) -> Copy:
+        """Have a copy made of everything that is recorded by now, and nothing else. Nobody must hold."""
+        copy = Copy(path, self.recorded)
+        self._copies.append(copy)
+        self._work.set()
+        return copy
 
     def settle(self, stored: Callable[[], None]) -> bool:
         if self.needed <= self.stored:
@@ -79,7 +112,10 @@ class Writer(Catalogue):
         while True:
             await self._work.wait()
             self._work = trio.Event()
-            while self._pending and not self._holders:
+            while (self._pending or self._copies) and not self._holders:
+                if self._copies and self._copies[0].number == self.stored:
+                    await self._copy(self._copies[0])
+                    continue
                 try:
                     await self._store_some(driver)
                 except StorageFullError as error:
@@ -95,11 +131,24 @@ class Writer(Catalogue):
     async def _store_some(self, driver: Driver) -> None:
         """Store all that is recorded now. What is being written is waited for, whoever cancels."""
         commands, last = list(self._pending), self.recorded
+        if self._copies:
+            last = self._copies[0].number
+            commands = commands[: last - self.stored]
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._store.apply, commands, last)
         del self._pending[: len(commands)]
         self.stored = last
         self._tell(driver)
+
+    async def _copy(self, copy: Copy) -> None:
+        """Make a copy. That it fails is nothing to the node."""
+        try:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._store.copy, copy.path)
+        except StorageError as error:
+            copy.failure = error
+        self._copies.popleft()
+        copy.made.set()
 
     def _tell(self, driver: Driver) -> None:
         """Answer those who waited for what is stored now. They wait in the order of their numbers."""

@@ -11,6 +11,8 @@ from amqpd.errors import ConfigError
 
 LOCK_NAME: Final = "amqpd.lock"
 CONTROL_NAME: Final = "amqpd.sock"
+RESTORING: Final = "restoring"
+"""There while a backup is restored into the directory (`amqpd.maintenance.restore`)."""
 
 
 class DataDir:
@@ -36,6 +38,12 @@ class DataDir:
                 f"data_dir: {path} is in use by another node (process {holder or 'unknown'}); "
                 "give each node its own with --data-dir"
             ) from None
+        if (path / RESTORING).exists():
+            os.close(self._lock)
+            raise ConfigError(
+                f"data_dir: {path} has only a part of a backup, because `amqpd store restore` was interrupted; empty "
+                "it, and restore again"
+            )
         try:
             os.ftruncate(self._lock, 0)
             os.write(self._lock, f"{os.getpid()}\n".encode())

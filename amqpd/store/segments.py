@@ -57,6 +57,8 @@ class Segments(StoredPages):
     ) -> None:
         super().__init__(files, SEGMENT, SUFFIX, node_id, random, cipher, options, worker)
         self.syncs = 0
+        self.pins = 0  # while there are any, no file is removed; a worker looks at it, too
+        self.left_over: Final[list[PageFile]] = []  # for a worker to remove then
         self._node_id: Final = node_id
         self._dirty: dict[int, PageFile] = {}  # written since the last sync, or about to be
         self._changed: dict[int, PageFile] = {}  # in which something is unsaid
@@ -181,6 +183,18 @@ class Segments(StoredPages):
         self._changed = {}
         return appended
 
+    def unpin(self) -> None:
+        """The counterpart of a count in `pins`."""
+        self.pins -= 1
+        if self.pins == 0:
+            self.worker.submit(RemoveJob(self))
+
+    def remove_left_over(self) -> None:
+        """Remove what no inventory lists any more, unless somebody reads it. For a worker. Can be done again."""
+        while self.left_over and self.pins == 0:
+            self.files.remove_on_disk(self.left_over[0])
+            self.left_over.pop(0)
+
     def synced(self, synced: Iterable[PageFile], waiting: list[Callable[[], None]]) -> None:
         """A sync has been carried out, in which these files were written."""
         self.put_down_written()
@@ -245,8 +259,8 @@ class SyncJob(Job):
         if new:
             files.files.sync()
         inventory.replace(files.files, inventory.encode(self._node_id, self._listed))
-        for file in self._unused:
-            files.remove_on_disk(file)
+        segments.left_over.extend(self._unused)
+        segments.remove_left_over()
 
     def _append(self, block: Appended) -> None:
         files = self._segments.files
@@ -263,6 +277,19 @@ class SyncJob(Job):
 
     def finish(self) -> None:
         self._segments.synced(self._dirty, self._waiting)
+
+
+class RemoveJob(Job):
+    """Removes files that were kept for somebody who read them."""
+
+    def __init__(self, segments: Segments) -> None:
+        self._segments: Final = segments
+
+    def run(self) -> None:
+        self._segments.remove_left_over()
+
+    def finish(self) -> None:
+        pass
 
 
 def _nothing() -> None:

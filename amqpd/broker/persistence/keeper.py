@@ -80,6 +80,7 @@ class Keeper:
         self.slow = False
         self.changes = 0  # grows with everything that is to be written, and that somebody may wait for
         self.committed_to = 0  # the last batch that is on disk
+        self.pins = 0  # while there are any, no file of the journal is freed
         self._committer: Final = committer
         self._background: Final = background
         self._evictor: Final = Evictor(broker)
@@ -264,6 +265,13 @@ class Keeper:
             self.journal.begin()
         self.journal.stop()
 
+    def cut(self, committed: Callable[[], None]) -> None:
+        """Have everything up to now in batches that are sealed; `committed` when they are on disk."""
+        self.when_stored(committed)
+        self._write_entry()
+        if self.journal.records or self.settling:
+            self._seal()
+
     def gathered(self) -> int:
         """The batch in which everything will be that has happened so far."""
         if self._message is not None or self.journal.records or self.settling:
@@ -323,7 +331,7 @@ class Keeper:
         if move is not None:
             if move.advance():
                 self._soon()
-            if move.done:
+            if move.done and self.pins == 0:
                 self._background.submit(self.journal.free(move.file))
                 self._move = move = None
         if move is None and self.journal.surplus():
