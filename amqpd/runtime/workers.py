@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from amqpd.broker.alarms import DISK
+from amqpd.broker.alarms import DISK, Alarms
 from amqpd.broker.ports import Job, Worker
 from amqpd.errors import StorageError, StorageFullError
 from amqpd.runtime.bell import Bell
@@ -113,6 +113,7 @@ class Workers:
         self._done: Final[SimpleQueue[Completion]] = SimpleQueue()
         self._bell: Final = Bell()
         self._closing = False
+        self._alarmed = False
         self._finished = trio.Event()
 
     @property
@@ -189,13 +190,18 @@ class Workers:
                     self._conclude(completion, driver)
             if driver.failure is not None:
                 return []
-            if self.without_room:
-                broker.alarms.raise_for(DISK, SOURCE)
-            elif SOURCE in broker.alarms.sources(DISK):
-                broker.alarms.clear_for(DISK, SOURCE)
-                log.warning("there is room on the disk again: publishers go on")
+            if self.without_room != self._alarmed:
+                self._alarmed = not self._alarmed
+                self._tell(broker.alarms)
         self._finished.set()
         return again
+
+    def _tell(self, alarms: Alarms) -> None:
+        if self._alarmed:
+            alarms.raise_for(DISK, SOURCE)
+        else:
+            alarms.clear_for(DISK, SOURCE)
+            log.warning("there is room on the disk again: publishers go on")
 
     def _found_no_room(self, worker: JobThread, job: Job, reason: StorageFullError) -> None:
         if not self.without_room:
