@@ -28,12 +28,13 @@ class Rounds(Driver):
 
 
 class Step(Job):
-    """Notes that it was run, and finished; `failures` are raised first, one a run. `gate` holds it up."""
+    """Notes that it was run and finished. `failures` are raised first, one a run; `always`: one for ever."""
 
-    def __init__(self, play, name, *, failures=(), gate=None, finish=None):
+    def __init__(self, play, name, *, failures=(), always=None, gate=None, finish=None):
         self.play = play
         self.name = name
         self.failures = list(failures)
+        self.always = always
         self.gate = gate
         self.then = finish
         self.thread = None
@@ -45,6 +46,8 @@ class Step(Job):
             assert self.gate.wait(10)
         if self.failures:
             raise self.failures.pop(0)
+        if self.always is not None:
+            raise self.always
         self.play.ran.append(self.name)
 
     def finish(self):
@@ -330,7 +333,7 @@ async def test_nothing_to_drain(play):
 
 
 async def test_a_stopping_node_gives_up_other_work_without_room(play, autojump_clock):
-    play.aside("spare", failures=[FULL] * 100)
+    play.aside("spare", always=FULL)
     play.commit("batch")
     await play.until(lambda: play.history)
     await play.workers.drain(play.driver)
@@ -343,7 +346,7 @@ async def test_a_stopping_node_does_not_wait_for_room_for_a_batch(autojump_clock
         async with trio.open_nursery() as nursery:
             nursery.start_soon(play.driver.run)
             await nursery.start(play.workers.run, play.driver)
-            play.commit("batch", failures=[FULL] * 100)
+            play.commit("batch", always=FULL)
             await play.until(lambda: play.history)
             await play.workers.drain(play.driver)
     assert play.finished == []
