@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness import EPOCH_MS, World
+from harness import EPOCH_MS, Method, World, m, publish
 
 from amqpd import pageindex
 from amqpd.broker.persistence.keeper import Keeper
@@ -459,6 +459,7 @@ class Kept:
             )
         self.restored = Restorer(self.broker, self.keeper, found, self._work_off).run()
         self.world.settle()
+        self.world.pass_ms(0)
 
     def _work_off(self) -> None:
         while self.background.work():
@@ -507,3 +508,20 @@ class Kept:
 
     def queue(self, name: str = "q") -> Any:
         return self.world.vhost.queues[name]
+
+
+# -- what tests do all the time
+
+
+def lasting(body: bytes = b"x", queue: str = "q", **properties: Any) -> Method:
+    """A persistent publish."""
+    return publish(body, queue, delivery_mode=2, **properties)
+
+
+def bodies(client: Any, count: int, queue: str = "q", **fields: Any) -> list[bytes]:
+    """What `count` basic.get bring."""
+    found = []
+    for _ in range(count):
+        client >> m("basic.get", queue=queue, **fields)
+        found.append(client.expect("basic.get-ok").body)
+    return found

@@ -34,6 +34,7 @@ log = logging.getLogger("amqpd.store")
 
 _NAMED: Final = 10  # queues without definition that the log names
 _OPEN_MAX: Final = 8_388_608  # bytes of messages that are being gathered for runs
+_HEAD_READ_MS: Final = 5  # between the heads of two queues that are read to see whether they are past their time
 _PENDING_MAX: Final = 16_777_216  # bytes of pages that are to be written
 
 Key = tuple[bytes, int]  # a queue's identity, and a level
@@ -198,8 +199,13 @@ class Restorer:
                 logs.append(level.ready.log)
                 touched[self._queues[key[0]]] = None
         self._keeper.restored(logs)
+        delay_ms = 0
         for queue in touched:
-            queue.restored()
+            if queue.head_is_paged():
+                delay_ms += _HEAD_READ_MS
+                queue.restored(delay_ms)
+            else:
+                queue.restored(0)
         restored.queues = len(touched)
         restored.dropped = len(self._dropped)
         self._tell(restored)

@@ -111,12 +111,22 @@ class ClassicQueue(Queue):
     def ready_lists(self) -> list[ReadyList]:
         return self.levels
 
-    def restored(self) -> None:
-        """Its lists have got the messages that were there when the node stopped."""
+    def restored(self, delay_ms: int) -> None:
+        """Its lists have got the messages that were there when the node stopped.
+
+        What is past its time goes after `delay_ms`: to find out, the head may have to be read from disk.
+        """
         self.ready_messages = sum([len(level) for level in self.levels])
         self.ready_bytes = sum([level.restored_bytes for level in self.levels])
         self.expiring = self.ready_messages > 0
-        self.dispatch()
+        if self.settings.limited:
+            self._shorten()
+        broker = self.vhost.broker
+        broker.timers.schedule(self._expiry, broker.now_ms + delay_ms)
+
+    def head_is_paged(self) -> bool:
+        """Whether the message that comes next has to be read from disk."""
+        return self._head_level().head_is_paged()
 
     def follow_policies(self, definition: dict[str, object]) -> None:
         settings = Settings(self.arguments, definition)

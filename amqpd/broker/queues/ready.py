@@ -486,6 +486,12 @@ class ReadyList:
             for message in run.messages:
                 self._account(message, 1)
 
+    def head_is_paged(self) -> bool:
+        """Whether the message that comes next has to be read from disk."""
+        if self._returned or self._head < len(self._fresh) or not self._runs:
+            return False
+        return self._runs[0].page is not None
+
     def delivered_below(self) -> int:
         """The lowest position from which on nothing was ever delivered."""
         first = self.next

@@ -2,7 +2,7 @@
 
 import pytest
 from harness import SlowCatalogue, deliver, m, publish
-from keeping import Kept
+from keeping import Kept, lasting
 
 from amqpd.errors import StorageError
 
@@ -13,10 +13,6 @@ def kept():
     kept.client = kept.world.client(channels=(1, 2))
     kept.client.declare("q", durable=True)
     return kept
-
-
-def lasting(body=b"x", queue="q", **properties):
-    return publish(body, queue, delivery_mode=2, **properties)
 
 
 def kinds(kept):
