@@ -84,6 +84,7 @@ class Core:
 
         self.elapsed_ticks = 0
         self.heartbeat_elapsed_ticks = 0
+        self.transfer_elapsed_ticks = 0
         self.randomized_election_ticks = 0
 
         # Only on leaders: the last change of members in the log (or a bound for it), what is proposed and not applied.

@@ -103,8 +103,9 @@ def on_transfer(core: Core, to: int) -> None:
     core.transferring_to = NOBODY
     if to == core.member:
         return
-    # It has to be done within an election timeout.
-    core.elapsed_ticks = 0
+    # It has to be done within an election timeout. That has a count of its own: orders to hand over, however many, must
+    # not put off the check of the quorum (rule C10).
+    core.transfer_elapsed_ticks = 0
     core.transferring_to = to
     if progress.match == core.log.last_index():
         core.send(core.message(TIMEOUT_NOW, to))
@@ -144,7 +145,8 @@ def check_quorum(core: Core) -> None:
 
 
 def on_tick(core: Core) -> None:
-    """Let a tick pass: check the quorum and give up a transfer each election timeout, send heartbeats in between."""
+    """Let a tick pass: check the quorum each election timeout, send heartbeats in between, and give up a transfer that
+    takes longer than an election timeout."""
     core.elapsed_ticks += 1
     core.heartbeat_elapsed_ticks += 1
     if core.elapsed_ticks >= core.config.election_ticks:
@@ -152,7 +154,9 @@ def on_tick(core: Core) -> None:
         if core.config.check_quorum:
             check_quorum(core)
             core.dirty = True
-        if core.transferring_to != NOBODY:
+    if core.transferring_to != NOBODY:
+        core.transfer_elapsed_ticks += 1
+        if core.transfer_elapsed_ticks >= core.config.election_ticks:
             core.transferring_to = NOBODY
             changes.leave_if_due(core)
             core.dirty = True

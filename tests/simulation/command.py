@@ -3,7 +3,8 @@
     tools/raft [--seeds N] [--seconds S]     all of it; prints one line of figures last
     tools/raft simulate [--seeds N] [--first N] [--seconds S]
     tools/raft seed N                        one seed; if it fails, the shortest trace that fails in the same way
-    tools/raft explore [--seconds S]         all orders of events of a small group, as far as time allows
+    tools/raft explore [NAME ...]            every state of three members within bounds; without names, the quick ones;
+                                             "long": the greater ones (full: 3 terms, 3 entries, 1 crash), minutes
     tools/raft scenarios                     the directed ones
     tools/raft mutants [NAME ...] [--by WAY,...] [--budget S]   who finds each of the bugs put in, and how soon
 
@@ -82,12 +83,13 @@ def find(way: str, seconds: float) -> str:
     if way == "exploration":
         from simulation import exploration
 
-        try:
-            exploration.explore(exploration.SMALL, seconds)
-        except BROKEN:
-            raise
-        except Exception as error:
-            return f"exploration: {type(error).__name__} {error}"
+        for bounds in exploration.QUICK:
+            try:
+                exploration.explore(bounds, seconds)
+            except BROKEN:
+                raise
+            except Exception as error:
+                return f"exploration ({bounds.name}): {type(error).__name__} {error}"
         return ""
     from simulation import swarm
 
@@ -163,7 +165,7 @@ def commit_number() -> tuple[str, int]:
     command = ["git", "-C", str(TESTS), "rev-parse", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     commit = done.stdout.strip()
-    return (commit[:12], int(commit[:8], 16)) if done.returncode == 0 and commit else ("none", 0)
+    return (commit[:12], 1 + int(commit[:8], 16) % 1_000_000) if done.returncode == 0 and commit else ("none", 0)
 
 
 def etcd_agrees() -> tuple[str, list[str]]:
@@ -214,18 +216,31 @@ def everything(seeds: int, seconds: float) -> int:
     return 1 if wrong or unlike or escaped or len(killed) < len(names) else 0
 
 
-def explored(seconds: float) -> list[str]:
-    """Explore. What is wrong."""
+def explore(names: list[str], seconds: float) -> list[str]:
+    """Explore within these bounds, with the interpreted core. What is wrong."""
+    mutation.install(None)
     from simulation import exploration
 
+    groups = {"long": list(exploration.LONG), "": list(exploration.QUICK)}
     wrong = []
-    for bounds in (exploration.SMALL, exploration.FULL):
-        try:
-            print(exploration.explore(bounds, seconds), flush=True)
-        except Exception as error:
-            wrong.append(f"exploration: {type(error).__name__} {error}")
-            print(wrong[-1], flush=True)
+    for name in names or [""]:
+        for bounds in groups.get(name) or [exploration.BOUNDS[name]]:
+            try:
+                explored = exploration.explore(bounds, seconds)
+                print(explored, flush=True)
+                if not explored.complete:
+                    wrong.append(f"exploration ({bounds.name}) was not finished in {seconds:.0f} s")
+            except Exception as error:
+                wrong.append(f"exploration ({bounds.name}): {type(error).__name__} {error}")
+                print(wrong[-1], flush=True)
     return wrong
+
+
+def explored(seconds: float) -> list[str]:
+    """`explore` in a child, which can have another core than this process. What is wrong."""
+    command = [sys.executable, "-c", START, str(TESTS), "explore", "--seconds", str(seconds)]
+    done = subprocess.run(command, cwd=TESTS.parent, check=False)
+    return [f"exploration ended with {done.returncode}"] if done.returncode else []
 
 
 def main() -> int:
@@ -259,5 +274,5 @@ def main() -> int:
         print(wrong or "all directed scenarios hold")
         return 1 if wrong else 0
     if options.what == "explore":
-        return 1 if explored(options.seconds) else 0
+        return 1 if explore(options.names, options.seconds) else 0
     return everything(options.seeds, options.seconds)

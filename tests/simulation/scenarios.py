@@ -483,6 +483,20 @@ SCENARIOS["a leader without a quorum steps down"] = """
     expect refused
 """
 
+SCENARIOS["orders to hand over do not put off the check of the quorum"] = """
+    group 1 2 3
+    elect 1
+    cut 1
+    tick 1 6
+    transfer 1 to 2
+    tick 1 6                         # heard of since the last check
+    transfer 1 to 3
+    tick 1 6
+    transfer 1 to 2
+    tick 1 6
+    expect 1 role=follower
+"""
+
 SCENARIOS["etcd #10998: a learner votes where the candidate knows it for a voter"] = """
     group 1 2 learners 3
     disk 3 term 1 log 1
