@@ -395,7 +395,13 @@ class ReadyList:
                 persistent += 1
         if at == self._head:
             self._home = None
-        self._put_first([Run(home, positions[0], [], [], len(messages), persistent, size)])
+        count = len(messages)
+        if self._runs and self._runs[0].page is home:
+            rest = self._runs.popleft()
+            count += rest.count
+            persistent += rest.persistent
+            size += rest.size
+        self._put_first([Run(home, positions[0], [], [], count, persistent, size)])
 
     def _positions_from(self, at: int) -> list[int]:
         if self._positions is not None:

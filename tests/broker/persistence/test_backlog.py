@@ -109,6 +109,12 @@ class Backlog(RuleBasedStateMachine):
         before = self.kept.broker.footprint.bytes
         assert self.list.page_out(keep, limit) == before - self.kept.broker.footprint.bytes
 
+    @precondition(lambda self: self.ready)
+    @rule()
+    def peek(self):
+        """As expiry does: what comes next is read, and stays."""
+        assert self.list.peek().routing_key == str(self.ready[min(self.ready)])
+
     @rule()
     def compact(self):
         self.kept.segments.compact()
@@ -214,4 +220,18 @@ class Backlog(RuleBasedStateMachine):
 
 
 TestBacklog = Backlog.TestCase
-TestBacklog.settings = settings(max_examples=40, stateful_step_count=30, derandomize=True, deadline=None)
+TestBacklog.settings = settings(max_examples=30, stateful_step_count=30, derandomize=True, deadline=None)
+
+
+def test_a_head_can_be_sent_home_in_two_parts():
+    """What is behind it on the same page is one run with it, and read once."""
+    backlog = Backlog()
+    backlog.declare(durable=False, files_max=1000)
+    backlog.append(count=12, lasting="none", large=False)
+    backlog.page_out(keep=0, limit=10_000_000)
+    backlog.list.peek()
+    for keep in (1000, 500, 0):
+        backlog.page_out(keep=keep, limit=10_000_000)
+        backlog.agree()
+    assert backlog.kept.broker.footprint.bytes == 0
+    backlog.teardown()
