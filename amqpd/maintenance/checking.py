@@ -21,7 +21,7 @@ from amqpd.pageindex import PageIndex, decode
 from amqpd.ranges import Ranges
 from amqpd.store import inventory
 from amqpd.store.cipher import Cipher
-from amqpd.store.contents import LogKey
+from amqpd.store.contents import Log, LogKey
 from amqpd.store.format import ENTRY
 from amqpd.store.opening import JOURNAL_DIRECTORY, NODE_NAME, SEGMENT_DIRECTORY
 from amqpd.store.segmentscan import Found, Problem, RecoveredPage, read_all
@@ -169,12 +169,13 @@ def _check_segments(checked: Checked, directory: NodeDirectory) -> None:
     segments.bytes = sum(listed[1].values())
     for scanned in found.files:
         segments.keys[scanned.header.key_id] = segments.keys.get(scanned.header.key_id, 0) + 1
-    segments.damages.extend(damage_of(problem) for problem in found.problems)
+    logs = checked.journal.contents.logs if checked.journal is not None else {}
+    segments.damages.extend(damage_of(problem, logs) for problem in found.problems)
     checked.damages.extend(segments.damages)
 
 
-def damage_of(problem: Problem) -> Damage:
-    """A damaged place of a segment file, as tools speak of it."""
+def damage_of(problem: Problem, logs: dict[LogKey, Log]) -> Damage:
+    """A damaged place of a segment file, as tools speak of it; `logs` know what of it is settled."""
     piece = problem.piece
     if piece is None:
         return Damage(problem.path, problem.offset if problem.offset else -1, problem.text)
@@ -186,7 +187,13 @@ def damage_of(problem: Problem) -> Damage:
             index = decode(piece.index)
             indexes.add(index.first, index.last)
         except MalformedError:
-            pass  # the queue alone is known, then
+            return Damage(problem.path, problem.offset, what, messages)  # the queue alone is known, then
+        log = logs.get((piece.identity, piece.level))
+        for first, last in log.settled.spans() if log is not None else ():
+            indexes.discard(first, last)
+        if not indexes:
+            what = f"{what}; nothing of it waits any more"
+            messages.clear()
     return Damage(problem.path, problem.offset, what, messages)
 
 

@@ -74,7 +74,7 @@ class Database:
             raise faults.failure(error.orig, self.path) from error
 
     def copy(self, path: Path) -> None:
-        """A copy in the new file `path`. Raises StorageError, and leaves nothing then."""
+        """A copy in the new file `path`. Raises StorageError; what is left there then is the caller's to remove."""
         file = self._connection.connection.driver_connection
         assert isinstance(file, sqlite3.Connection)
         try:
@@ -82,7 +82,6 @@ class Database:
             with closing(_connect(path)) as target:
                 file.backup(target)
         except (OSError, sqlite3.Error) as error:
-            path.unlink(missing_ok=True)
             raise StorageError(f"{self.path} cannot be copied to {path}: {error}; the database is as it was") from error
 
     def close(self) -> None:

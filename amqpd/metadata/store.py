@@ -77,7 +77,7 @@ class Store:
         self._sequence = sequence
 
     def copy(self, path: Path) -> None:
-        """A copy of the database in the new file `path`, as it is now. Raises StorageError, and leaves nothing then."""
+        """A copy of the database in the new file `path`, as it is now. Raises StorageError."""
         self._database.copy(path)
 
     def close(self) -> None:

@@ -293,6 +293,7 @@ ASKED = [
     ("definitions export", {"command": "export"}),
     ("definitions export - -p v", {"command": "export", "vhost": "v"}),
     ("config reload", {"command": "reload"}),
+    ("backup /b", {"command": "backup", "path": "/b"}),
     ("stop", {"command": "stop"}),
 ]
 
