@@ -146,37 +146,31 @@ class Book:
     def _overdue(self, copy: Copy, queues: dict[bytes, str], wall_ms: int) -> bool:
         return 0 <= self.deadline_ms(copy, queues[copy.place[0]]) <= wall_ms
 
-    def _too_many(
-        self, found: list[Found], state: dict[Place, Copy], queues: dict[bytes, str], wall_ms: int
-    ) -> set[bytes]:
-        """The queues that had more than they may have. Raises Violation where one let go of more than it had to."""
-        full = set()
+    def _too_many(self, found: list[Found], state: dict[Place, Copy], queues: dict[bytes, str]) -> set[Place]:
+        """What queues had to let go when they started because it was more than they may have: from the head."""
+        dropped: set[Place] = set()
         for identity, name in queues.items():
             most = self.queues[name].max_length if name in self.queues else -1
             if most < 0:
                 continue
-            there = sum(1 for each in found if each.place[0] == identity)
             new = sum(1 for each in found if each.place[0] == identity and each.place not in state)
-            had = [copy for copy in state.values() if copy.place[0] == identity]
-            lasting = sum(1 for copy in had if not self._overdue(copy, queues, wall_ms))
-            if there < min(most, lasting):
-                raise Violation("lost", f"{name} has {there} messages; {lasting} were there, and {most} may be")
-            if len(had) + new > most:
-                full.add(identity)
-        return full
+            had = sorted((-level, position) for owner, level, position in state if owner == identity)
+            surplus = max(len(had) + new - most, 0)
+            dropped.update((identity, -level, position) for level, position in had[:surplus])
+        return dropped
 
     def _exact(
         self, found: list[Found], state: dict[Place, Copy], queues: dict[bytes, str], wall_ms: int
     ) -> None:
         there = {each.place for each in found}
-        full = self._too_many(found, state, queues, wall_ms)
+        dropped = self._too_many(found, state, queues)
         moved: dict[Token, str] = {}
         for place, copy in state.items():
             if place in there:
                 continue
             token = (copy.number, copy.root)
             name = queues[place[0]]
-            if place[0] not in full and not self._overdue(copy, queues, wall_ms):
+            if place not in dropped and not self._overdue(copy, queues, wall_ms):
                 raise Violation("lost", f"{token} is not in {name} at {place[1:]}, where the journal had it")
             moved[token] = self.queues[name].target
         for each in found:
@@ -210,7 +204,11 @@ class Book:
             raise Violation("never", f"{token} is back, whose settling was committed")
         for group in self.groups:
             done = [token in there for token in group.publishes if token not in self.final and token not in leaving]
-            done += [token not in there for token in group.acks if token in entered and token not in leaving]
+            done += [
+                token not in there
+                for token in group.acks
+                if token in entered and token not in leaving and self.final.get(token) != "deleted"
+            ]
             if any(done) and not all(done):
                 raise Violation("atomic", f"half a transaction: {group}")
     def _same(self, each: Found, copy: Copy, queues: dict[bytes, str], clean: bool) -> None:

@@ -68,6 +68,10 @@ class Clients:
     def queue(self, name: str):
         return self.node.world.vhost.queues.get(name)
 
+    def there(self, identity: bytes) -> bool:
+        """Whether a durable queue is there, and is not another of its name."""
+        return self.identity(self.node.queues.get(identity, "")) == identity != b""
+
     def bound(self) -> list[str]:
         """The queues that take what is published to all."""
         return [binding.destination.name for binding in self.node.world.vhost.exchanges[FANOUT].outgoing]
@@ -142,7 +146,7 @@ class Clients:
             self.listen()
 
     def cancel(self, name: str) -> None:
-        if self.consumers.pop(name, None) is not None:
+        if not self.busy() and self.consumers.pop(name, None) is not None:
             self.client.on(CONSUMES) >> m("basic.cancel", consumer_tag=name)
             self.listen()
 
@@ -204,7 +208,7 @@ class Clients:
             self.forget_transaction()
             client >> m("basic.recover", requeue=True)
         else:
-            acks = [token for identity, token in self.tx_acked if identity]
+            acks = [token for identity, token in self.tx_acked if self.there(identity)]
             # What goes to a queue that was deleted meanwhile is dropped.
             tokens = [token for token, identity in self.tx_tokens if self.identity(token[1]) == identity]
             group = Group(tokens, acks)

@@ -8,7 +8,9 @@ when it is told.
 from __future__ import annotations
 
 import random
+import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,8 +142,8 @@ class Node:
         recovered = self.store.recovered
         if recovered is not None:
             self.clean = recovered.clean
-            Restorer(self.broker, self.keeper, recovered).run()
-            self.world.settle()
+            Restorer(self.broker, self.keeper, recovered, self._work_off).run()
+            self.round()
 
     def _define(self, commands: list[c.Command]) -> None:
         self.shelf.muted = True
@@ -197,6 +199,12 @@ class Node:
             self.ledger.synced = job.batch.sequence
         self.finished.append(job)
         return True
+
+    def _work_off(self) -> None:
+        """What the background thread does while the node is restored, and is waited for."""
+        while self.work(self.background):
+            while self.finished:
+                self.finished.popleft().finish()
 
     def report(self) -> None:
         """Tell of all that is done, in one round."""
@@ -260,3 +268,25 @@ class Node:
 
 
 FIRST_WALL_MS = EPOCH_MS
+
+# What the broker and the store do at once, or put together: so little that it takes several turns here, too.
+SMALL = {
+    "PAGE_MESSAGES": 4,
+    "PAGE_BYTES": 2000,
+    "MOVED_AT_ONCE": 1500,
+    "HEAD_KEPT": 600,
+    "SEAL_AT": 4000,
+    "LETTERS_A_ROUND": 3,
+    "WINDOW": 1024,
+    "_TOLD_AT_ONCE": 2,
+    "_AT_ONCE": 1500,
+}
+
+
+def make_small(change: Callable[[object, str, int], None]) -> None:
+    """Have `change` set SMALL where it is used. In compiled modules that changes nothing: there they are constants."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("amqpd."):
+            for constant, value in SMALL.items():
+                if hasattr(module, constant):
+                    change(module, constant, value)

@@ -155,6 +155,10 @@ class Play:
             raise Violation("confirms", f"publishes {sorted(self.clients.confirming)} were never answered")
         if self.clients.committing:
             raise Violation("confirms", "a transaction was never answered")
+        for place, copy in self.node.ledger.copies.items():
+            held = (place[0], (copy.number, copy.root))
+            if copy.live(self.node.ledger.sealed) and held in self.clients.acked | self.clients.rejected:
+                raise Violation("unsettled", f"{held[1]} at {self.node.ledger.told(place)}: the journal was never told")
         self._do_stop()
 
     # -- lives
@@ -334,7 +338,7 @@ class Play:
         ledger = self.ledger
         if ledger is None:
             return
-        due, self.due = self.due, set() if self.clients.busy() else self.clients.acked | self.clients.rejected
+        due, self.due = self.due, set() if self.clients.busy() else set(self.clients.acked)
         if ledger.sealed == self.audited_to:
             self.due |= due
             return

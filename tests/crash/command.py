@@ -1,0 +1,175 @@
+"""What tools/crash does: everything that is to prove the message store, or a part of it.
+
+    tools/crash images [--seeds N] [--first N] [--seconds S]     histories, with crash images on the way, and faults
+    tools/crash damage [--seeds N] [--first N] [--seconds S]     files that are not what they were
+    tools/crash seed N                  one history; if it fails, the shortest that fails in the same way
+    tools/crash mutants [--seconds S] [NAME ...]                 who is found of the bugs put in, and how soon
+
+Exit code 1 if anything is wrong. Nothing of amqpd is imported before it is known what is to be done: mutants come first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from crash import mutation
+
+TESTS = Path(__file__).resolve().parents[1]
+SHORTEN_S = 60.0
+DAMAGES = 40  # for each history
+MUTANT_S = 60.0
+DAMAGE_SHARE = 0.2  # of the time in which a mutant is hunted
+
+
+def prepare() -> None:
+    """Everything small, and no log lines."""
+    from crash.node import make_small
+
+    logging.disable(logging.CRITICAL)
+    make_small(setattr)
+
+
+def told_failure(seed: int, error: BaseException) -> str:
+    return f"seed {seed}: {type(error).__name__} {error}"
+
+
+def images(first: int, seeds: int, seconds: float, shown: bool = True) -> tuple[object, list[str]]:
+    """Play histories until there are enough, or time is over. Returns the figures and the violations."""
+    from crash.history import history
+    from crash.ledger import Violation
+    from crash.play import Figures, Play
+
+    figures = Figures()
+    found = []
+    end = time.monotonic() + seconds
+    for seed in range(first, first + seeds):
+        if time.monotonic() > end:
+            break
+        play = Play(history(seed))
+        try:
+            figures.add(play.run())
+        except (Violation, Exception) as error:  # whatever the code under test raises is a finding
+            figures.add(play.figures)
+            found.append(told_failure(seed, error))
+            if shown:
+                print(found[-1], flush=True)
+    return figures, found
+
+
+def damage(first: int, seeds: int, seconds: float, shown: bool = True) -> tuple[Counter[str], list[str]]:
+    """Damage what histories leave. Returns how that was taken, and the violations."""
+    from crash.damage import damaged
+    from crash.history import history
+    from crash.ledger import Violation
+
+    taken: Counter[str] = Counter()
+    found = []
+    end = time.monotonic() + seconds
+    for seed in range(first, first + seeds):
+        if time.monotonic() > end:
+            break
+        try:
+            taken += damaged(history(seed), DAMAGES)
+        except (Violation, Exception) as error:
+            found.append(told_failure(seed, error))
+            if shown:
+                print(found[-1], flush=True)
+    return taken, found
+
+
+def seed_shown(seed: int) -> int:
+    """Play one history; shorten it if it fails. Returns the exit code."""
+    from crash.history import history
+    from crash.shorten import failure, shortened, told
+
+    whole = history(seed)
+    rule = failure(whole)
+    if not rule:
+        print(f"seed {seed} holds: {len(whole.steps)} steps")
+        return 0
+    _, found = images(seed, 1, SHORTEN_S, False)
+    print(*found, sep="\n")
+    short = shortened(whole, rule, SHORTEN_S)
+    print(f"{len(short.steps)} of {len(whole.steps)} steps break {rule!r} too:")
+    print(told(short))
+    return 1
+
+
+def hunt(names: list[str], seconds: float) -> int:
+    """In a process of its own, for one name: put in the bug and see whether it is found. Prints a line of JSON."""
+    [name] = names
+    mutation.install(mutation.mutants()[name])
+    prepare()
+    begun = time.monotonic()
+    found: list[str] = []
+    seed = 0
+    while not found and time.monotonic() - begun < seconds:
+        found = images(seed, 10, seconds - (time.monotonic() - begun), False)[1]
+        if not found:
+            found = damage(seed, 10, DAMAGE_SHARE * seconds, False)[1]
+        seed += 10
+    print(json.dumps({"name": name, "found": found[0] if found else "", "seconds": time.monotonic() - begun}))
+    return 0
+
+
+def hunted(names: list[str], seconds: float) -> Iterator[dict]:
+    """`hunt` in children, two at a time. Raises CalledProcessError if one breaks down, as with a mutant that does not
+    fit any more."""
+    start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from crash import command; sys.exit(command.main())"
+    waiting = list(names)
+    running: list[subprocess.Popen[str]] = []
+    while waiting or running:
+        while waiting and len(running) < 2:
+            arguments = [sys.executable, "-c", start, str(TESTS), "hunt", waiting.pop(0), "--seconds", str(seconds)]
+            running.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=TESTS.parent))
+        child = running.pop(0)
+        out, _ = child.communicate()
+        if child.returncode:
+            raise subprocess.CalledProcessError(child.returncode, child.args)
+        yield json.loads(out)
+
+
+def mutants(names: list[str], seconds: float) -> int:
+    """Every mutant; prints a table. Returns the exit code."""
+    listed = mutation.mutants()
+    killed = 0
+    for result in hunted(names or list(listed), seconds):
+        killed += bool(result["found"])
+        found = result["found"][:100] or "NOT FOUND"
+        print(f"{result['name']:34} {result['seconds']:6.1f} s  {found}", flush=True)
+    print(f"{killed} of {len(names or listed)} mutants")
+    return 0 if killed == len(names or listed) else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tools/crash", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("images", "damage", "seed", "mutants", "hunt"))
+    parser.add_argument("names", nargs="*", help="mutants, or a seed")
+    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=MUTANT_S)
+    options = parser.parse_args()
+    if options.what == "hunt":
+        return hunt(options.names, options.seconds)
+    if options.what == "mutants":
+        return mutants(options.names, options.seconds)
+    prepare()
+    if options.what == "seed":
+        return seed_shown(int(options.names[0]))
+    if options.what == "images":
+        figures, found = images(options.first, options.seeds, options.seconds)
+        print(figures)
+    else:
+        taken, found = damage(options.first, options.seeds, options.seconds)
+        for name, count in sorted(taken.items()):
+            print(f"{count:6} {name}")
+    print(f"{len(found)} violations")
+    return 1 if found else 0
