@@ -1,6 +1,7 @@
 """`amqpd store`: check, dump, repair, back up and restore what a node has on disk.
 
-Exit codes: 0 done, or sound; 1 damaged, or refused; 2 it cannot be read. What a command needs is imported when it runs.
+Exit codes: 0 done, or sound; 1 damaged, or refused; 2 it cannot be read, or is in use. What a command needs is imported
+when it runs.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def store() -> None:
     """Check, dump, repair, back up and restore what a node has on disk.
 
     DIR is a node's data directory, or a backup. Exit codes: 0 done, or sound; 1 damaged, or refused; 2 it cannot be
-    read.
+    read, or is in use.
     """
 
 
@@ -52,8 +53,8 @@ def _form(function: F) -> F:
 
 
 @contextmanager
-def _opened(path: Path, key_file: str) -> Iterator[NodeDirectory]:
-    """The directory; ends the program where it cannot be read. Who reads our output may go away."""
+def _opened(path: Path, key_file: str, code: int = UNREADABLE) -> Iterator[NodeDirectory]:
+    """The directory; ends the program with `code` where it cannot be read. Who reads our output may go away."""
     from amqpd.maintenance.directory import NodeDirectory
 
     try:
@@ -66,7 +67,7 @@ def _opened(path: Path, key_file: str) -> Iterator[NodeDirectory]:
     except BrokenPipeError:
         _forget_output()
     except (AmqpdError, OSError) as error:
-        _end(UNREADABLE, str(error))
+        _end(code, str(error))
 
 
 def _forget_output() -> None:
@@ -160,7 +161,7 @@ def backup(directory: Path, backup: Path) -> None:
     """
     from amqpd.maintenance.backup import back_up
 
-    with _opened(directory, "") as opened:
+    with _opened(directory, "", REFUSED) as opened:
         manifest = back_up(opened, backup, _now())
         click.echo(f"{len(manifest.entries)} files, {sum(entry.size for entry in manifest.entries)} bytes: {backup}")
 

@@ -19,7 +19,7 @@ from amqpd.store.cipher import Cipher
 from amqpd.store.files import DiskFiles, Files
 from amqpd.store.format import FIRST, JOURNAL, NODE, SECTOR, SEGMENT, check_version, decode_header
 from amqpd.store.inventory import INVENTORY
-from amqpd.store.opening import JOURNAL_DIRECTORY, NODE_NAME, SEGMENT_DIRECTORY
+from amqpd.store.opening import JOURNAL_DIRECTORY, NEW_NODE_NAME, NODE_NAME, SEGMENT_DIRECTORY
 
 DATABASE: Final = "definitions.sqlite"
 MESSAGES: Final = "messages"
@@ -78,9 +78,12 @@ class NodeDirectory:
 
     def has_messages(self) -> bool:
         """Whether there is a message store, made to its end at least once, or the remains of one."""
-        if not self.messages.is_dir():
+        if not self.messages.is_dir() or ((self.messages / NEW_NODE_NAME).exists() and not self._is_made()):
             return False
         return any((self.messages / name).exists() for name in (NODE_NAME, JOURNAL_DIRECTORY, SEGMENT_DIRECTORY))
+
+    def _is_made(self) -> bool:
+        return (self.messages / NODE_NAME).exists()
 
     def files(self) -> Files:
         """The directory of the message store."""

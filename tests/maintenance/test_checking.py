@@ -169,6 +169,14 @@ def test_what_is_no_data_directory_is_refused(tmp_path):
         NodeDirectory(tmp_path, str(tmp_path / "keys"))
 
 
+def test_a_store_that_was_not_made_to_its_end_has_nothing_to_be_damaged(data_dir):
+    messages = data_dir / "messages"
+    (messages / "node").rename(messages / "node.new")
+    (messages / "segments" / "inventory").unlink()
+    checked = check(data_dir)
+    assert (checked.damages, checked.waiting) == ([], {})
+
+
 def test_a_node_that_never_had_a_message_is_sound(tmp_path):
     async def once():
         async with running(tmp_path):
