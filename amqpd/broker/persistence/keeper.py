@@ -131,6 +131,7 @@ class Keeper:
 
     def forgotten(self, log: Log) -> None:
         """The deletion of a log's queue is stored."""
+        log.forgotten = True
         self._announce(log, log.ready.next)
         self.journal.forget(log.ref)
         self._dropped += log.pages
@@ -234,9 +235,8 @@ class Keeper:
         self.settling = []
         settled: list[SettledPage] = []
         for log in logs:
-            if not log.gone:
-                self._announce(log, log.ready.next)
-                self.journal.settle(log.ref, log.take_settled(settled))
+            self._announce(log, log.ready.next)
+            self.journal.settle(log.ref, log.take_settled(settled))
         if self._stopping:
             self._write_stop()
         batch = self.journal.seal()

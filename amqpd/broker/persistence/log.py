@@ -34,6 +34,7 @@ class Log:
     """The log of `level` of `queue`; `ref` is its number in the journal's records.
 
     `announced` is the last file of the journal that says which log it is; `known` whether anything on disk is its;
+    `gone` when its queue is deleted, and `forgotten` when that is stored: until then it is told what is settled.
     `entered` whether the batch that is gathered has messages for it; `uncommitted` how many batches have some that are
     not on disk.
     """
@@ -50,6 +51,7 @@ class Log:
         self.known = False
         self._committed = 0  # below this position everything is on disk, while something is uncommitted
         self.gone = False
+        self.forgotten = False
         self.pages: list[Page] = []
         self._firsts: list[int] = []  # of the pages
         self._settled: list[int] = []  # positions, by the batch that is gathered
@@ -83,7 +85,7 @@ class Log:
 
     def settle(self, position: int) -> None:
         """A message is gone for good."""
-        if self.gone:
+        if self.forgotten:
             return
         self._lent.pop(position, None)
         self.keeper.changes += 1
@@ -93,7 +95,7 @@ class Log:
 
     def settle_page(self, page: Page, first: int, count: int) -> None:
         """All of a page from position `first` on is gone for good, which are `count` persistent messages."""
-        if self.gone:
+        if self.forgotten:
             return
         self.keeper.changes += 1
         if not self._settled and not self._settled_runs:

@@ -2,7 +2,7 @@
 
 import pytest
 from harness import SlowCatalogue, deliver, m, publish
-from keeping import Kept, lasting
+from keeping import Kept, bodies, lasting
 
 from amqpd.errors import StorageError
 
@@ -231,6 +231,33 @@ def test_a_deleted_queue_is_forgotten_when_its_deletion_is_stored():
     kept.rest()
     assert kinds(kept)[-1] == ["forget"]
     kept.client.expect("queue.delete-ok", message_count=1)
+
+
+def test_what_is_settled_of_a_deleted_queue_counts_until_the_deletion_is_stored():
+    """A crash may bring the queue back, but not what a transaction has acknowledged: before the deletion, or after."""
+    kept, catalogue = slow_world()
+    catalogue.store()
+    kept.world.settle()
+    kept.other.send(lasting(b"1"), lasting(b"2"), lasting(b"3"))
+    kept.rest()
+    kept.other.call("tx.select")
+    assert bodies(kept.other, 2) == [b"1", b"2"]
+    kept.other >> lasting(b"busy")
+    kept.other.send(m("basic.ack", delivery_tag=1), m("tx.commit"))
+    kept.client.heard()
+    kept.client >> m("queue.delete", queue="q")
+    kept.rest()
+    kept.other << m("tx.commit-ok")
+    kept.other.send(m("basic.ack", delivery_tag=2), m("tx.commit"))
+    kept.other.quiet()
+    kept.rest()
+    kept.other << m("tx.commit-ok")
+    settled = [record.indexes for record in kept.journal.written() if record.kind == "settle"]
+    assert settled == [[0, 0], [1, 1]]
+    catalogue.store()
+    kept.rest()
+    assert every_kind(kept)[-1] == "forget"
+    kept.client.expect("queue.delete-ok")
 
 
 def test_nothing_is_written_for_a_queue_that_had_nothing(kept):
