@@ -15,7 +15,7 @@ from amqpd.maintenance.directory import DATABASE, MESSAGES, NodeDirectory
 from amqpd.maintenance.manifest import Manifest
 from amqpd.store import inventory
 from amqpd.store.opening import JOURNAL_DIRECTORY, NODE_NAME, SEGMENT_DIRECTORY
-from amqpd.store.place import FIRST_NAME, number_of
+from amqpd.store.place import number_of
 from amqpd.store.segmentscan import name_of as segment_name
 
 JOURNAL: Final = f"{MESSAGES}/{JOURNAL_DIRECTORY}"
@@ -57,7 +57,7 @@ def _sources(directory: NodeDirectory) -> tuple[bytes, list[Source]]:
         raise DamagedError(f"{directory.messages} is damaged: `amqpd store check {directory.path}` says more")
     sources = [Source(f"{MESSAGES}/{NODE_NAME}", directory.messages / NODE_NAME)]
     for name in journal.names():
-        if name == FIRST_NAME or number_of(name):
+        if name in BOUNDS or number_of(name):
             sources.append(Source(f"{JOURNAL}/{name}", Path(journal.path, name)))
     sources += segment_sources(Path(segments.path), listed[1])
     sources.append(Source(f"{SEGMENTS}/{inventory.NAME}", Path(segments.path, inventory.NAME)))

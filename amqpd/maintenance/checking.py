@@ -205,11 +205,12 @@ class _Home:
 
     def __init__(self) -> None:
         self.firsts: list[int] = []
-        self.pages: Final[list[tuple[int, int, PageIndex]]] = []
+        self.pages: Final[list[tuple[int, int, frozenset[int] | None]]] = []
 
     def add(self, index: PageIndex) -> None:
         """A page that has messages of this log."""
-        self.pages.append((index.first, index.last, index))
+        sparse = None if index.consecutive else frozenset(index.positions())
+        self.pages.append((index.first, index.last, sparse))
 
     def sort(self) -> None:
         """All pages are known."""
@@ -221,8 +222,8 @@ class _Home:
         at = bisect_right(self.firsts, position) - 1
         if at < 0 or position > self.pages[at][1]:
             return False
-        index = self.pages[at][2]
-        return index.consecutive or position in index.positions()
+        sparse = self.pages[at][2]
+        return sparse is None or position in sparse
 
 
 def _count(checked: Checked, cipher: Cipher | None) -> None:

@@ -14,13 +14,13 @@ import os
 from typing import Final
 
 from amqpd.maintenance.journal import Item, JournalRead, RecordReader, batches, learn_runs
+from amqpd.store.bounds import make_bounds
 from amqpd.store.cipher import PLAIN, Cipher
 from amqpd.store.contents import LogKey
 from amqpd.store.files import Files
 from amqpd.store.format import ENTRY, FORGET, MARK, SETTLE
 from amqpd.store.journal import Journal
 from amqpd.store.options import StoreOptions
-from amqpd.store.place import make_first
 
 BATCH_BYTES: Final = 1 << 20
 
@@ -64,7 +64,7 @@ class _Writer:
     def __init__(self, node_id: bytes, cipher: Cipher | None, labels: dict[bytes, bytes], target: Files) -> None:
         self._labels: Final = labels
         self.done: Final = Rewritten()
-        make_first(target, node_id)
+        make_bounds(target, node_id)
         self._target: Final = target
         self._journal: Final = Journal(target, node_id, os.urandom, StoreOptions(cipher=cipher), 0, 0, [], None, [])
         self._refs: Final[dict[LogKey, int]] = {}
