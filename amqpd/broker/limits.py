@@ -31,8 +31,6 @@ class Limits:
         self.unsent_stop = 8_388_608  # bytes waiting for a client before nothing more is read from it
         self.unsent_hard_max = 134_217_728  # bytes waiting for a client before its connection is closed
         self.dead_letters_max = 1_000_000  # dead letters that wait to be published; more are lost, and logged
-        self.message_memory = 33_554_432  # bytes of waiting messages in memory; the others wait on disk
-        self.unsynced_max = 67_108_864  # bytes that wait to be on disk before publishers are not read from
         self.route_cache_size = 65_536  # routes remembered by a vhost
         self.message_memory = 33_554_432  # bytes of waiting messages in memory; beyond it they wait on disk
         self.unsynced_max = 67_108_864  # bytes that wait for the disk before publishers do
