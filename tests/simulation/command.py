@@ -31,11 +31,12 @@ WAYS = ("scenarios", "exploration", "simulation")
 SEEDS = 600
 COMMIT_SEEDS = 300
 COVERED_SEEDS_MIN = 300  # fewer say nothing about how much they cover
-EXPLORATION_S = 20.0
+EXPLORATION_S = 120.0  # for each of the quick bounds, which take a few
 MUTANT_BUDGET_S = 60.0
 MUTANT_SEEDS = 600
 ROTATING = 12
 PROGRESS_SEEDS = 10_000
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from simulation.command import main; sys.exit(main())"
 # A mutant that fails in these is not a bug in the core but one in the list of mutants, or here.
 BROKEN = (NameError, ImportError, SyntaxError, mutation.Misfit)
 
@@ -133,9 +134,8 @@ class Hunt:
     """`hunt` in a child, which begins at once."""
 
     def __init__(self, names: list[str], ways: list[str], budget: float) -> None:
-        start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from simulation.command import main; sys.exit(main())"
         options = ["--budget", str(budget), "--by", ",".join(ways)]
-        self.arguments = [sys.executable, "-c", start, str(TESTS), "hunt", *names, *options]
+        self.arguments = [sys.executable, "-c", START, str(TESTS), "hunt", *names, *options]
         self.child = subprocess.Popen(self.arguments, stdout=subprocess.PIPE, text=True, cwd=TESTS.parent)
 
     def results(self) -> Iterator[dict]:
@@ -250,11 +250,13 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="mutants, or a seed")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=None, help="default: 60, or none for explore")
     parser.add_argument("--budget", type=float, default=MUTANT_BUDGET_S)
     parser.add_argument("--by", default=",".join(WAYS))
+    parser.add_argument("--early", action="store_true", help="a seed as it was before there were upheavals")
     options = parser.parse_args()
     ways = options.by.split(",")
+    seconds = 60.0 if options.seconds is None else options.seconds
     if options.what == "hunt":
         return hunt(options.names, ways, options.budget)
     if options.what == "mutants":
@@ -263,16 +265,16 @@ def main() -> int:
         print(f"{killed} of {len(names)} mutants")
         return 0 if killed == len(names) else 1
     if options.what == "simulate":
-        _, found = simulate(options.first, options.seeds, options.seconds)
+        _, found = simulate(options.first, options.seeds, seconds)
         return 1 if found else 0
     if options.what == "seed":
         from simulation import minimise
 
-        return minimise.show(int(options.names[0]))
+        return minimise.show(int(options.names[0]), options.early)
     if options.what == "scenarios":
-        wrong = find("scenarios", options.seconds)
+        wrong = find("scenarios", seconds)
         print(wrong or "all directed scenarios hold")
         return 1 if wrong else 0
     if options.what == "explore":
-        return 1 if explore(options.names, options.seconds) else 0
-    return everything(options.seeds, options.seconds)
+        return 1 if explore(options.names, float("inf") if options.seconds is None else seconds) else 0
+    return everything(options.seeds, seconds)
