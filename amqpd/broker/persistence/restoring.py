@@ -290,7 +290,9 @@ class Restorer:
     def _finish(self, key: Key, level: _Level) -> None:
         level.runs.sort(key=_start)
         following = self._found.highest.get(key, -1) + 1
-        redelivered_below = self._found.marks.get(key, 0) if self._found.clean else following
+        redelivered_below = following
+        if self._found.clean:
+            redelivered_below = min(following, self._found.marks.get(key, 0))
         level.ready.restore(level.runs, following, redelivered_below)
         log_of_level = level.ready.log
         assert log_of_level is not None

@@ -160,7 +160,7 @@ class Backlog(RuleBasedStateMachine):
         self.returned.clear()
         self._attach()
         assert self.list.next > max(self.ready, default=-1)
-        self.redelivered_below = head if clean else self.list.next
+        self.redelivered_below = min(head, self.list.next) if clean else self.list.next
 
     @invariant()
     def agree(self):
