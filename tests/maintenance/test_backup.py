@@ -179,6 +179,13 @@ def test_what_cannot_even_be_listed_is_not_backed_up(data_dir, tmp_path):
     assert not (tmp_path / "backup").exists()
 
 
+def test_messages_without_definitions_are_not_backed_up(data_dir, tmp_path):
+    (data_dir / "definitions.sqlite").unlink()
+    with pytest.raises(DamagedError, match="without their queues"):
+        backed_up(data_dir, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
 def test_a_node_that_only_has_definitions(tmp_path, data_dir):
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "definitions.sqlite").write_bytes((data_dir / "definitions.sqlite").read_bytes())

@@ -59,6 +59,8 @@ HARMS = {
     "the journal cut": lambda path: cut(journal_files(path)[0], 300_000),
     "the whole journal": lambda path: shutil.rmtree(path / "messages/journal"),
     "which file is first": lambda path: (path / "messages/journal/first").unlink(),
+    "which file is last": lambda path: (path / "messages/journal/last").unlink(),
+    "the newest file of the journal": lambda path: journal_files(path)[-1].unlink(),
     "messages in a segment": lambda path: flip(segment_files(path)[0], 9000),
     "the head of a page": lambda path: flip(segment_files(path)[0], 520),
     "a header of a segment": lambda path: flip(segment_files(path)[0], 20),
@@ -69,7 +71,7 @@ HARMS = {
     "all segments": lambda path: shutil.rmtree(path / "messages/segments"),
     "whose it is": lambda path: flip(path / "messages/node", 20),
 }
-NOTHING_LOST = {"which file is first", "the inventory", "whose it is"}
+NOTHING_LOST = {"which file is first", "which file is last", "the inventory", "whose it is"}
 
 
 @pytest.mark.parametrize("harm", HARMS)

@@ -232,3 +232,24 @@ async def test_a_backup_during_an_import_waits_for_its_end(tmp_path):
             await peer.expect("queue.declare-ok")
         await peer.close()
     assert sorted(check(tmp_path / "backup").queues().values()) == ["//q"]
+
+
+async def test_a_node_that_stops_gives_its_backup_up(tmp_path, monkeypatch):
+    begun = trio.Event()
+
+    def never_done(copier):
+        trio.from_thread.run_sync(begun.set)
+        return True
+
+    monkeypatch.setattr(copying.Copier, "step", never_done)
+    async with trio.open_nursery() as nursery:
+
+        async def ask(broker):
+            with pytest.raises(trio.EndOfChannel):
+                await backup(broker, tmp_path / "backup")
+
+        async with running(tmp_path / "data") as broker:
+            nursery.start_soon(ask, broker)
+            await begun.wait()
+    assert not (tmp_path / "backup").exists()
+    assert check(tmp_path / "data").damages == []
