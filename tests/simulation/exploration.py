@@ -146,14 +146,14 @@ class Search:
             try:
                 moves = self.moves.moves(state.members[member - 1], state.inboxes[member - 1])[1]
             except Violation as violation:
-                raise Violation(violation.rule, f"{violation} after {self.path(number)}") from violation
+                raise self._told(violation, number) from violation
             for move in moves:
                 self.steps += 1
                 try:
                     after = self._after(state, member, move)
                 except Violation as violation:
                     last = self._add_event(number, (move, member, 0))
-                    raise Violation(violation.rule, f"{violation} after {self.path(last)}") from violation
+                    raise self._told(violation, last) from violation
                 if after is not None:
                     self._add(after, number, (move, member, 0))
 
@@ -240,7 +240,7 @@ class Search:
             state = self._saturated(state)
         except Violation as violation:
             last = self._add_event(parent, event)
-            raise Violation(violation.rule, f"{violation} after {self.path(last)}") from violation
+            raise self._told(violation, last) from violation
         state, renaming = self._canonical(state)
         if self._known(state):
             return
@@ -316,6 +316,11 @@ class Search:
             known[:] = [each for each in known if any(old & ~new for old, new in zip(each, state.inboxes, strict=True))]
         known.append(state.inboxes)
         return False
+
+    def _told(self, violation: Violation, number: int) -> Violation:
+        """`violation`, with the events that lead to it."""
+        text = str(violation).removeprefix(f"{violation.rule}: ")
+        return Violation(violation.rule, f"{text} after {self.path(number)}")
 
     def path(self, number: int) -> str:
         """The events that lead to a state, but for answers that changed nobody."""
