@@ -320,10 +320,13 @@ class Search:
     def _told(self, violation: Violation, number: int) -> Violation:
         """`violation`, with the events that lead to it."""
         text = str(violation).removeprefix(f"{violation.rule}: ")
-        return Violation(violation.rule, f"{text} after {self.path(number)}")
+        path, names = self.path(number)
+        called = "" if names == RENAMINGS[0] else f" (where 1, 2, 3 are {names[1]}, {names[2]}, {names[3]})"
+        return Violation(violation.rule, f"{text}{called} after {path}")
 
-    def path(self, number: int) -> str:
-        """The events that lead to a state, but for answers that changed nobody."""
+    def path(self, number: int) -> tuple[str, dict[int, int]]:
+        """The events that lead to a state, but for answers that changed nobody; and how the members of that state were
+        called at the beginning."""
         events: list[tuple[Move | None, int, int]] = []
         while number:
             events.append(self.events[number])
@@ -337,7 +340,7 @@ class Search:
                 what = "" if isinstance(event, str) else f" {renamed(event, names, self.moves.configs, {})!r}"
                 lines.append(f"{names[member]} {move.name}{what}")
             names = {new: names[old] for old, new in RENAMINGS[renaming].items()}
-        return "; ".join(lines) or "nothing"
+        return "; ".join(lines) or "nothing", names
 
 
 SMALL = Bounds("small", terms=2, entries=2, crashes=1)
