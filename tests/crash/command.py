@@ -5,7 +5,7 @@
     tools/crash seed N                  one history; if it fails, the shortest that fails in the same way
     tools/crash mutants [--seconds S] [NAME ...]                 who is found of the bugs put in, and how soon
 
-Exit code 1 if anything is wrong. Nothing of amqpd is imported before it is known what is to be done: mutants come first.
+Exit code 1 if anything is wrong. Nothing of amqpd is imported before a mutant was put in.
 """
 
 from __future__ import annotations
@@ -126,15 +126,21 @@ def hunted(names: list[str], seconds: float) -> Iterator[dict]:
     start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from crash import command; sys.exit(command.main())"
     waiting = list(names)
     running: list[subprocess.Popen[str]] = []
-    while waiting or running:
-        while waiting and len(running) < 2:
-            arguments = [sys.executable, "-c", start, str(TESTS), "hunt", waiting.pop(0), "--seconds", str(seconds)]
-            running.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=TESTS.parent))
-        child = running.pop(0)
-        out, _ = child.communicate()
-        if child.returncode:
-            raise subprocess.CalledProcessError(child.returncode, child.args)
-        yield json.loads(out)
+    try:
+        while waiting or running:
+            while waiting and len(running) < 2:
+                arguments = [sys.executable, "-c", start, str(TESTS), "hunt", waiting.pop(0), "--seconds", str(seconds)]
+                running.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=TESTS.parent))
+            child = running[0]
+            out, _ = child.communicate()
+            if child.returncode:
+                raise subprocess.CalledProcessError(child.returncode, child.args)
+            running.pop(0)
+            yield json.loads(out)
+    finally:
+        for child in running:
+            child.kill()
+            child.communicate()
 
 
 def mutants(names: list[str], seconds: float) -> int:

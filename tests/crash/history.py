@@ -56,6 +56,7 @@ def sizes_of(rng: random.Random) -> Sizes:
         segment_size=rng.choice((2048, 4096, 16_384)),
         message_memory=rng.choice((1000, 3000, 10_000, 1 << 20)),
         unsynced_max=rng.choice((2000, 1 << 20, 1 << 20)),
+        encrypted=rng.random() < 0.15,
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crash.disk import Disk
+from crash.keys import Keys, Seals
 from crash.ledger import Copy, Ledger, Place, number_of, root_of
 from harness import EPOCH_MS, World
 
@@ -39,6 +40,7 @@ class Sizes:
     segment_size: int = 8192
     message_memory: int = 1 << 20
     unsynced_max: int = 1 << 20
+    encrypted: bool = False
 
 
 class Shelf(Catalogue):
@@ -115,6 +117,7 @@ class Node:
         sizes: Sizes,
         base: dict[Place, Copy] | None = None,
         last: int = -1,
+        seals: Seals | None = None,
     ) -> None:
         self.disk = disk
         self.committer, self.background = Hand(), Hand()
@@ -127,7 +130,11 @@ class Node:
         self.broker = self.world.broker
         self.broker.offset_ms = wall_ms - self.world.now_ms
         options = StoreOptions(
-            file_size=sizes.file_size, size_max=sizes.size_max, spares=sizes.spares, segment_size=sizes.segment_size
+            file_size=sizes.file_size,
+            size_max=sizes.size_max,
+            spares=sizes.spares,
+            segment_size=sizes.segment_size,
+            cipher=Keys(seals if seals is not None else {}) if sizes.encrypted else None,
         )
         self.store = open_store(disk.files(), source.randbytes, options, self.committer, self.background)
         self.queues: dict[bytes, str] = {}

@@ -19,6 +19,7 @@ from crash.book import Book, Token
 from crash.clients import CONSUMES, GETS, Clients, Held
 from crash.disk import Crash, Disk, Fault
 from crash.history import History
+from crash.keys import Seals
 from crash.ledger import Copy, Ledger, Place, Violation
 from crash.node import FIRST_WALL_MS, Found, Hand, Node, Stopped
 
@@ -104,6 +105,7 @@ class Play:
         self.node: Node
         self.clients: Clients
         self.definitions: list[c.Command] = []
+        self.seals: Seals = {}
         self.steps: dict[str, Callable[..., None]] = {
             name.removeprefix("_do_").replace("_", "-"): getattr(self, name)
             for name in dir(self)
@@ -178,7 +180,7 @@ class Play:
         self.disk.before, self.disk.plan = self._before, self._plan
         self.figures.lives += 1
         self.opening = True
-        node = Node(disk, definitions, self.wall_ms, self.figures.lives, self.history.sizes, base, last)
+        node = Node(disk, definitions, self.wall_ms, self.figures.lives, self.history.sizes, base, last, self.seals)
         self.opening = False
         self.node, self.ledger = node, node.ledger
         if verdict is not None:
