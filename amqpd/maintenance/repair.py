@@ -59,9 +59,9 @@ class Repair:
     def run(self, time: str) -> list[str]:
         """Do it, and return what was recorded in `repairs.log` with `time`. Blocks. Raises StorageError."""
         keeping = Keeping(self._messages)
-        lines = [f"repaired, with the loss accepted; what was there before is kept in {keeping.path.name}"]
+        lines = [f"repair, with the loss accepted; what was there before is kept in {keeping.path.name}"]
         if self.interrupted:
-            lines = ["an interrupted repair is finished; what was there before it is kept beside the messages"]
+            lines = ["repair: one that was interrupted is finished; what was there before is kept beside the messages"]
         lines += [f"given up: {damage}" for damage in self.damages]
         repairs.note(self._directory.path, time, lines)
         if self.interrupted:
@@ -71,8 +71,8 @@ class Repair:
         left = self._of_messages(check(self._directory).damages)
         if left:
             raise DamagedError(f"this is damaged even after the repair: {'; '.join(map(str, left))}")
-        if more:
-            repairs.note(self._directory.path, time, more)
+        more.append("repair: done")
+        repairs.note(self._directory.path, time, more)
         return lines + more
 
     def _carry_out(self, checked: Checked, keeping: Keeping) -> list[str]:

@@ -17,10 +17,11 @@ from maintenance.building import (
 )
 from operating import running
 
-from amqpd.errors import ConfigError, DamagedError
+from amqpd.errors import ConfigError, DamagedError, StorageFullError
 from amqpd.maintenance import checking, repairs
 from amqpd.maintenance.directory import NodeDirectory
 from amqpd.maintenance.repair import REWRITTEN, Repair
+from amqpd.store.files import DiskFile
 
 WHEN = "2026-01-01T00:00:00Z"
 WHOLE = {"q": [body(number) for number in range(20, 400)] + [b"one"], "small": [b"one", b"two"]}
@@ -87,7 +88,8 @@ def test_a_repaired_node_starts_with_all_that_was_whole(data_dir, harm):
     HARMS[harm](data_dir)
     lines = repaired(data_dir)
     assert "with the loss accepted" in lines[0]
-    assert len(lines) > 1
+    assert len(lines) > 2
+    assert lines[-1] == "repair: done"
     found = drained(data_dir)
     for name, bodies in found.items():
         assert is_subsequence(bodies, EVER[name]), name
@@ -168,6 +170,21 @@ def test_a_repair_that_was_interrupted_is_finished_by_the_next(data_dir, monkeyp
     assert len(drained(data_dir)["q"]) == WAITING["//q"] - 1
 
 
+def test_a_repair_without_room_says_so_and_can_be_done_again(data_dir, monkeypatch):
+    HARMS["a bit in a batch"](data_dir)
+
+    def full(*_arguments):
+        raise StorageFullError("no room")
+
+    monkeypatch.setattr(DiskFile, "extend", full)
+    with pytest.raises(StorageFullError):
+        repaired(data_dir)
+    monkeypatch.undo()
+    assert "done" not in (data_dir / repairs.LOG).read_text()
+    repaired(data_dir)
+    assert len(drained(data_dir)["q"]) == WAITING["//q"] - 1
+
+
 def test_a_repair_that_was_interrupted_before_is_begun_anew(data_dir):
     HARMS["a bit in a batch"](data_dir)
     left = data_dir / "messages" / REWRITTEN
@@ -181,7 +198,7 @@ def test_where_no_file_says_whose_it_is_the_node_begins_with_nothing(data_dir):
     for file in (data_dir / "messages").rglob("*"):
         if file.is_file():
             file.write_bytes(bytes(4096))
-    assert "everything" in repaired(data_dir)[-1]
+    assert "everything" in repaired(data_dir)[-2]
     assert drained(data_dir) == {"q": [], "small": []}
 
 
