@@ -14,6 +14,7 @@ from amqpd.maintenance.copying import Copier, Source, Target
 from amqpd.maintenance.directory import DATABASE, MESSAGES, NodeDirectory
 from amqpd.maintenance.manifest import Manifest
 from amqpd.store import inventory
+from amqpd.store.bounds import BOUNDS
 from amqpd.store.opening import JOURNAL_DIRECTORY, NODE_NAME, SEGMENT_DIRECTORY
 from amqpd.store.place import number_of
 from amqpd.store.segmentscan import name_of as segment_name
@@ -25,6 +26,8 @@ SEGMENTS: Final = f"{MESSAGES}/{SEGMENT_DIRECTORY}"
 def back_up(directory: NodeDirectory, path: Path, time: str) -> Manifest:
     """Write a backup of a stopped node to `path`, which is made. Raises ConfigError, StorageError."""
     directory.must_be_stopped()
+    if directory.has_messages() and not directory.database.exists():
+        raise DamagedError(f"{directory.database} is missing: messages without their queues are no backup")
     target = Target(path)
     copier = None
     try:

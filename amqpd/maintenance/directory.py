@@ -17,7 +17,7 @@ from typing import Final
 from amqpd.errors import ConfigError, StorageError
 from amqpd.store.cipher import Cipher
 from amqpd.store.files import DiskFiles, Files
-from amqpd.store.format import FIRST, JOURNAL, NODE, SECTOR, SEGMENT, check_version, decode_header
+from amqpd.store.format import FIRST, JOURNAL, LAST, NODE, SECTOR, SEGMENT, check_version, decode_header
 from amqpd.store.inventory import INVENTORY
 from amqpd.store.opening import JOURNAL_DIRECTORY, NEW_NODE_NAME, NODE_NAME, SEGMENT_DIRECTORY
 
@@ -115,7 +115,7 @@ class NodeDirectory:
             folder = self.messages / directory
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                 sector = _first_sector(path)
-                for magic in (JOURNAL, SEGMENT, FIRST, INVENTORY):
+                for magic in (JOURNAL, SEGMENT, FIRST, LAST, INVENTORY):
                     header = decode_header(sector, magic)
                     if header is not None:
                         counts[header.node_id] = counts.get(header.node_id, 0) + 1

@@ -29,10 +29,10 @@ from amqpd.maintenance.directory import DATABASE, MESSAGES
 from amqpd.maintenance.manifest import Manifest
 from amqpd.runtime.catalogue import Copy, Writer
 from amqpd.store import inventory
+from amqpd.store.bounds import FIRST_NAME, LAST_NAME, encode_bound
 from amqpd.store.files import Files
-from amqpd.store.format import FIRST, SECTOR, FileHeader
 from amqpd.store.opening import JOURNAL_DIRECTORY, NODE_NAME, SEGMENT_DIRECTORY, Store
-from amqpd.store.place import FIRST_NAME, number_of
+from amqpd.store.place import number_of
 
 if TYPE_CHECKING:
     from amqpd.broker.persistence.keeper import Keeper
@@ -159,11 +159,9 @@ class Backups:
         messages = self._data_dir / MESSAGES
         node_id = self._store.node_id
         sources = [Source(f"{MESSAGES}/{NODE_NAME}", messages / NODE_NAME)]
-        first = number_of(moment.standing[0][0])
-        header = FileHeader(FIRST, node_id, first).encode()
-        sectors = [bytes(SECTOR), bytes(SECTOR)]
-        sectors[first % 2] = header
-        sources.append(Source(f"{JOURNAL}/{FIRST_NAME}", None, data=b"".join(sectors)))
+        for bound, (name, _end) in ((FIRST_NAME, moment.standing[0]), (LAST_NAME, moment.standing[-1])):
+            data = encode_bound(bound, node_id, number_of(name))
+            sources.append(Source(f"{JOURNAL}/{bound}", None, data=data))
         for name, end in moment.standing:
             place = messages / JOURNAL_DIRECTORY / name
             sources.append(Source(f"{JOURNAL}/{name}", place, end) if end else Source(f"{JOURNAL}/{name}", place))

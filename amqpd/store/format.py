@@ -25,6 +25,7 @@ SEGMENT: Final = b"AMQPDSEG"
 PAGES: Final = b"AMQPDPAG"
 NODE: Final = b"AMQPDNOD"
 FIRST: Final = b"AMQPDFST"
+LAST: Final = b"AMQPDLST"
 
 BATCH_MAGIC: Final = b"BTCH"
 BATCH_HEAD_SIZE: Final = 40

@@ -18,12 +18,13 @@ from typing import Final
 
 from amqpd.broker.ports import Worker
 from amqpd.errors import DamagedError
+from amqpd.store.bounds import BOUNDS, make_bounds, write_bound
 from amqpd.store.files import Files
 from amqpd.store.format import NODE, SECTOR, FileHeader, check_version, decode_header
 from amqpd.store.journal import Journal
 from amqpd.store.options import StoreOptions
 from amqpd.store.pages import PageOptions, TransientPages
-from amqpd.store.place import FIRST_NAME, Place, make_first, spare_name
+from amqpd.store.place import Place, spare_name
 from amqpd.store.recovered import Recovered
 from amqpd.store.scan import Scan
 from amqpd.store.segments import Segments, open_segments
@@ -128,7 +129,7 @@ class _Opening:
         for directory in (self._journal_files, self._segment_files):
             for name in directory.names():
                 directory.remove(name)
-        make_first(self._journal_files, self._node_id)
+        make_bounds(self._journal_files, self._node_id)
         segments, _found = self._segments(True)
         journal = self._journal(0, 0, [], None, [])
         self._begin(journal)
@@ -142,11 +143,13 @@ class _Opening:
         scan, contents, torn = read_journal(files, self._node_id, self._options.cipher, self._files.path)
         segments, found = self._segments(False)
         used = scan.used()
-        for name in (used[-1].name, FIRST_NAME):
+        for name in (used[-1].name, *BOUNDS):
             last = files.open(name)
             last.sync()
             last.close()
         files.sync()
+        for name, number in scan.torn_bounds:
+            write_bound(files, name, self._node_id, number)
         recovered = Recovered(contents, found.pages, found.highest, found.labels, files, used, torn)
         places: list[Place] = []
         for one in used:
@@ -197,7 +200,7 @@ class _Opening:
         if not unused:
             return None
         place = Place(self._journal_files, self._node_id, unused[0].number, unused[0].size // SECTOR * SECTOR)
-        place.file = self._journal_files.open(place.name)
+        place.count()  # the node may have ended before it did
         return place
 
     def _spares(self, scan: Scan) -> list[int]:

@@ -3,13 +3,12 @@
     zeroed          a file of zeros, under a temporary name, with all of it on disk
     spare-K.jrn     zeroed, or used before: at hand for the next number
     N.jrn           prepared: renamed to the next number, the directory synced; its header is not (yet) of that number
+    N.jrn           counted: `last` says on disk that there is such a file
     N.jrn           in use: the header was written with the first batch, in one sync
     spare-K.jrn     freed: `first` says so on disk before the name changes
 
-A file has its number only when it has its full size on disk: one that is shorter than its header says was cut.
-
-`first` says which is the oldest file in use. It has two sectors, written in turn and in place, which takes no space: a
-write that is torn leaves the other one, and that names this file or the one before.
+A file has its number only when it has its full size on disk: one that is shorter than its header says was cut. It takes
+a batch only when `last` counts it: one that is missing was lost (`amqpd.store.bounds`).
 """
 
 from __future__ import annotations
@@ -17,13 +16,16 @@ from __future__ import annotations
 from typing import Final
 
 from amqpd.errors import StorageFullError
+from amqpd.store.bounds import LAST_NAME, write_bound
 from amqpd.store.cipher import PLAIN, SALT_SIZE, Cipher, Lock
 from amqpd.store.files import File, Files
-from amqpd.store.format import FIRST, JOURNAL, SECTOR, FileHeader, mark_of
+from amqpd.store.format import JOURNAL, FileHeader, mark_of
 
 SUFFIX: Final = ".jrn"
-FIRST_NAME: Final = "first"
 TEMPORARY: Final = ".tmp"
+
+HIGHEST: Final = (1 << 63) - 1
+"""No file has a higher number."""
 
 ZEROED_AT_ONCE: Final = 4 << 20
 """Bytes of zeros between two syncs, so that a batch of somebody who waits does not queue behind a whole file's."""
@@ -37,7 +39,10 @@ def name_of(number: int) -> str:
 def number_of(name: str) -> int:
     """The reverse; 0 where `name` is another one's."""
     digits = name.removesuffix(SUFFIX)
-    return int(digits) if len(digits) == 20 and digits.isascii() and digits.isdigit() and digits != name else 0
+    if len(digits) != 20 or not digits.isascii() or not digits.isdigit() or digits == name:
+        return 0
+    number = int(digits)
+    return number if number <= HIGHEST else 0
 
 
 def spare_name(number: int) -> str:
@@ -67,25 +72,6 @@ def make_zeroed(files: Files, name: str, size: int) -> None:
     file.close()
 
 
-def write_first(files: Files, node_id: bytes, number: int) -> None:
-    """Have it on disk that `number` is the oldest file in use. Blocks."""
-    file = files.open(FIRST_NAME)
-    try:
-        file.write(number % 2 * SECTOR, [FileHeader(FIRST, node_id, number).encode()])
-        file.sync()
-    finally:
-        file.close()
-
-
-def make_first(files: Files, node_id: bytes) -> None:
-    """Have it on disk, for a new journal, that its first file is the oldest in use. Blocks."""
-    file = files.create(FIRST_NAME)
-    file.write(0, [FileHeader(FIRST, node_id, 0).encode(), FileHeader(FIRST, node_id, 1).encode()])
-    file.sync()
-    file.close()
-    files.sync()
-
-
 class Place:
     """A file of the journal. `end` is where the next batch will stand, 0 before the first; `size` the file's, planned.
 
@@ -107,6 +93,7 @@ class Place:
         self.begun = False
         self.file: File | None = None
         self.lock: Lock | None = None
+        self._named = False
         self._key_id = PLAIN
         self._salt = bytes(SALT_SIZE)
 
@@ -124,15 +111,22 @@ class Place:
         )
 
     def make(self) -> File:
-        """Have it there under its name, and open. After a StorageFullError it can be called again. Blocks."""
-        if not self.source:
-            name = self.offered
-            if not name:
-                name = f"new-{self.number}{TEMPORARY}"
-                make_zeroed(self._files, name, self.zeroed)
-            self.source = name
-        self._files.rename(self.source, self.name)
+        """Have it there under its name, counted, and open. After a StorageFullError it can be called again. Blocks."""
+        if not self._named:
+            if not self.source:
+                name = self.offered
+                if not name:
+                    name = f"new-{self.number}{TEMPORARY}"
+                    make_zeroed(self._files, name, self.zeroed)
+                self.source = name
+            self._files.rename(self.source, self.name)
+            self._named = True
         self._files.sync()
+        return self.count()
+
+    def count(self) -> File:
+        """Have `last` say on disk that it is there, which it is, and open it. Blocks."""
+        write_bound(self._files, LAST_NAME, self._node_id, self.number)
         self.file = self._files.open(self.name)
         return self.file
 
@@ -141,3 +135,4 @@ class Place:
         if self.file is not None:
             self.file.close()
             self.file = None
+            self._named = False  # a batch that comes too late shall fail to make it, rather than open it

@@ -21,11 +21,11 @@ from typing import Final
 
 from amqpd.errors import StorageError
 from amqpd.store import cipher as ciphers
+from amqpd.store.bounds import FIRST_NAME, LAST_NAME, read_bound
 from amqpd.store.cipher import PLAIN, Cipher, Lock
 from amqpd.store.files import Files
 from amqpd.store.format import (
     BATCH_HEAD_SIZE,
-    FIRST,
     JOURNAL,
     SECTOR,
     FileHeader,
@@ -33,7 +33,7 @@ from amqpd.store.format import (
     decode_header,
     mark_of,
 )
-from amqpd.store.place import FIRST_NAME, name_of, number_of, spare_number
+from amqpd.store.place import TEMPORARY, name_of, number_of, spare_number
 from amqpd.store.reading import BatchReader, FoundBatch
 
 SHORTEST: Final = 2 * SECTOR
@@ -43,14 +43,24 @@ MOST_LOST: Final = 64 << 20
 """So many bytes of a damaged place are looked at for what they may have been."""
 
 
+_MEANING: Final = {
+    FIRST_NAME: "it says which file is the oldest in use",
+    LAST_NAME: "it says which is the last file there is",
+}
+
+
 class JournalFile:
-    """A file as it was found. `header` is there when it is in use and sound; `first_sector` is what it is read from."""
+    """A file as it was found. `header` is there when it is in use and sound; `first_sector` is what it is read from.
+
+    Where it is not `there`, neither are those that follow, up to and with number `until`.
+    """
 
     def __init__(self, path: str, number: int, there: bool) -> None:
         self.path: Final = path
         self.number: Final = number
         self.name: Final = name_of(number)
         self.there: Final = there
+        self.until = number
         self.size = 0
         self.first_sector = b""
         self.header: FileHeader | None = None
@@ -96,8 +106,9 @@ class Damage:
 class Scan:
     """What a directory of a journal has. `files` are those from the oldest in use on, up to `last_used` in use.
 
-    `spares` are by number, `leftover` the names that mean nothing any more. After `events` has come to its end,
-    `sequence` and `chain` are what the next batch would have, and `stopped` whether the last one ended an orderly stop.
+    `spares` are by number, `leftover` the names of what was given up, or never finished. After `events` has come to its
+    end, `sequence` and `chain` are what the next batch would have. `torn_bounds` are what is to be written to `first`
+    and `last`, so that both of their sectors are valid again.
     """
 
     def __init__(self, directory: Files, node_id: bytes, cipher: Cipher | None) -> None:
@@ -105,14 +116,14 @@ class Scan:
         self._directory: Final = directory
         self._node_id: Final = node_id
         self._cipher: Final = cipher
-        self._first_damage: Damage | None = None
+        self._bounds_damage: Final[list[Damage]] = []
         self.files: Final[list[JournalFile]] = []
         self.spares: Final[list[int]] = []
         self.leftover: Final[list[str]] = []
+        self.torn_bounds: Final[list[tuple[str, int]]] = []
         self.last_used = 0
         self.sequence = -1
         self.chain = 0
-        self.stopped = False
         numbers: set[int] = set()
         names = directory.names()
         for name in names:
@@ -120,12 +131,16 @@ class Scan:
                 numbers.add(number_of(name))
             elif spare_number(name):
                 self.spares.append(spare_number(name))
-            elif name != FIRST_NAME:
+            elif name.endswith(TEMPORARY):
                 self.leftover.append(name)
-        oldest = self._oldest(FIRST_NAME in names, min(numbers, default=1))
-        for number in range(oldest, max(numbers, default=oldest) + 1):
-            self.files.append(self._look(number, number in numbers))
-        self.leftover.extend(name_of(number) for number in sorted(numbers) if number < oldest)
+        present = sorted(numbers)
+        oldest = self._oldest(FIRST_NAME in names, present)
+        self.leftover.extend(name_of(number) for number in present if number < oldest)
+        self._look_at_all(oldest, [number for number in present if number >= oldest])
+        newest = self._newest(LAST_NAME in names, present)
+        due = self.files[-1].until + 1 if self.files else oldest
+        if newest >= due:
+            self._miss(due, newest)
 
     def used(self) -> list[JournalFile]:
         """The files in use, oldest first."""
@@ -140,35 +155,68 @@ class Scan:
     def _path(self, name: str) -> str:
         return f"{self._directory.path}/{name}"
 
-    def _oldest(self, there: bool, lowest: int) -> int:
-        """The number of the oldest file in use, where `lowest` is the lowest one that is there."""
-        file = JournalFile(self._path(FIRST_NAME), 0, there)
-        if not there:
-            self._first_damage = Damage(file, 0, "is missing; it says which file is the oldest in use", -1, -1)
+    def _oldest(self, there: bool, present: list[int]) -> int:
+        """The number of the oldest file in use, where `present` are those that are there."""
+        lowest = present[0] if present else 1
+        number, doubtful = self._bound(FIRST_NAME, there)
+        if number < 0:
             return lowest
-        handle = self._directory.open(FIRST_NAME, False)
-        data = handle.read(0, 2 * SECTOR)
-        handle.close()
-        one = decode_header(data, FIRST)
-        other = decode_header(data[SECTOR:], FIRST)
-        for header in (one, other):
-            if header is not None:
-                check_version(header, file.path)
-                self._check_node(header, file.path)
-        if one is None and other is None:
-            self._first_damage = Damage(file, 0, "is damaged; it says which file is the oldest in use", -1, -1)
-            return lowest
-        if one is not None and other is not None:
-            return max(one.number, other.number)
-        number = one.number if one is not None else other.number if other is not None else 0
-        # The newer one was torn, or damaged: then the file may be gone already that this one speaks of.
-        return number + 1 if lowest == number + 1 else max(number, 1)
+        # The newer sector was torn, or damaged: then the file may be gone already that the other one speaks of.
+        oldest = number + 1 if doubtful and lowest == number + 1 else max(number, 1)
+        if doubtful:
+            self.torn_bounds.append((FIRST_NAME, oldest if oldest > number else number - 1))
+        return oldest
 
-    def _look(self, number: int, there: bool) -> JournalFile:
-        name = name_of(number)
-        found = JournalFile(self._path(name), number, there)
+    def _newest(self, there: bool, present: list[int]) -> int:
+        """The number of the last file there should be; 0: nobody knows."""
+        number, doubtful = self._bound(LAST_NAME, there)
+        if number < 0:
+            return 0
+        highest = present[-1] if present else 0
+        if doubtful and highest <= number:
+            # Were it the newer sector that is torn, the file that it was to speak of would be there.
+            self._bounds_damage.append(self._bad_bound(LAST_NAME, f"is damaged; {_MEANING[LAST_NAME]}"))
+        elif self.last_used > number + doubtful:
+            reason = f"says that file {number} is the last one, and there is something in file {self.last_used}"
+            self._bounds_damage.append(self._bad_bound(LAST_NAME, reason))
+        elif doubtful:
+            self.torn_bounds.append((LAST_NAME, number + 1))
+        return number
+
+    def _bound(self, name: str, there: bool) -> tuple[int, bool]:
+        """What `first` or `last` says, -1 where it says nothing; and whether it may mean the number after that."""
         if not there:
-            return found
+            self._bounds_damage.append(self._bad_bound(name, f"is missing; {_MEANING[name]}"))
+            return -1, False
+        headers = read_bound(self._directory, name)
+        for header in headers:
+            check_version(header, self._path(name))
+            self._check_node(header, self._path(name))
+        if not headers:
+            self._bounds_damage.append(self._bad_bound(name, f"is damaged; {_MEANING[name]}"))
+            return -1, False
+        return headers[-1].number, len(headers) < 2
+
+    def _bad_bound(self, name: str, reason: str) -> Damage:
+        return Damage(JournalFile(self._path(name), 0, False), 0, reason, -1, -1)
+
+    def _look_at_all(self, oldest: int, numbers: list[int]) -> None:
+        due = oldest
+        for number in numbers:
+            if number > due:
+                self._miss(due, number - 1)
+            self.files.append(self._look(number))
+            due = number + 1
+
+    def _miss(self, first: int, last: int) -> None:
+        """These are not there. Together, because a name that is not ours may make them very many."""
+        found = JournalFile(self._path(name_of(first)), first, False)
+        found.until = last
+        self.files.append(found)
+
+    def _look(self, number: int) -> JournalFile:
+        name = name_of(number)
+        found = JournalFile(self._path(name), number, True)
         file = self._directory.open(name, False)
         found.size = file.size()
         found.first_sector = file.read(0, SECTOR)
@@ -201,8 +249,7 @@ class Scan:
 
     def events(self) -> Iterator[FoundBatch | Damage | Torn]:
         """Every batch, and what is wrong, in order. Once. Blocks. Raises StorageError where a file cannot be read."""
-        if self._first_damage is not None:
-            yield self._first_damage
+        yield from self._bounds_damage
         used = self.used()
         for place in range(len(used)):
             found = used[place]
@@ -224,16 +271,17 @@ class Scan:
             reason = f"the file was cut: it has {found.size} bytes, and had {header.size} when it was begun"
             yield Damage(found, found.size, reason, -1, -1)
         reader = found.reader(self._directory)
+        ended = False  # by a batch of this file: the stop of an earlier run is no end where a file was begun behind it
         while True:
             batch = reader.next()
             if batch is not None:
-                self.stopped = batch.ends_run()
+                ended = batch.ends_run()
                 yield batch
                 continue
             found.end, found.next_sequence = reader.offset, reader.sequence
             if after is not None and after.sequence == reader.sequence and after.chain == reader.crc:
                 break
-            if following is None and self.stopped:
+            if following is None and ended:
                 break
             offset, sequence = reader.offset, reader.sequence
             head = reader.search(offset + SECTOR, sequence)
@@ -256,7 +304,7 @@ class Scan:
     def _headless(self, found: JournalFile) -> Iterator[FoundBatch | Damage | Torn]:
         """A file that is missing or has no header, although a later one is in use."""
         if not found.there:
-            yield Damage(found, 0, "the file is missing", self.sequence, -1)
+            yield Damage(found, 0, _missing(found), self.sequence, -1)
             return
         yield Damage(found, 0, "the file's header is damaged", self.sequence, -1)
         yield from self._salvage(found)
@@ -273,7 +321,6 @@ class Scan:
             reader.resume(head)
             batch = reader.next()
             while batch is not None:
-                self.stopped = False
                 yield batch
                 batch = reader.next()
             self.sequence, self.chain = reader.sequence, reader.crc
@@ -285,7 +332,7 @@ class Scan:
     def _prepared(self, found: JournalFile) -> Iterator[FoundBatch | Damage | Torn]:
         """A file behind the last one in use, which has nothing in it, or what was never finished."""
         if not found.there:
-            yield Damage(found, 0, "the file is missing, and a later one is there", self.sequence, -1)
+            yield Damage(found, 0, _missing(found), self.sequence, -1)
             return
         if found.size < SHORTEST:
             yield Damage(found, found.size, f"the file was cut: it has {found.size} bytes", self.sequence, -1)
@@ -302,6 +349,10 @@ class Scan:
             else:
                 yield Torn(found.path, 0)
         reader.close()
+
+
+def _missing(found: JournalFile) -> str:
+    return "the file is missing" if found.until == found.number else f"all files from here to {found.until} are missing"
 
 
 def _unreadable(first: int, last: int) -> str:

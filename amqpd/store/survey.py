@@ -22,17 +22,20 @@ class DamageReport:
 
     def __init__(self, contents: Contents) -> None:
         self._contents: Final = contents
-        self.damages: Final[list[Damage]] = []
+        self.count = 0
+        self._places: Final[list[str]] = []  # not the damages themselves, whose remains may be very large
         self.concerned: Final[dict[str, Ranges]] = {}
 
     def add(self, damage: Damage) -> None:
         """There is a damaged place at this point of the journal."""
         self._merge_gaps()
-        self.damages.append(damage)
+        self.count += 1
+        if self.count <= MOST_NAMED:
+            self._places.append(str(damage))
         self._merge(self._contents.concerned(damage))
 
     def _merge_gaps(self) -> None:
-        if self.damages:
+        if self.count:
             self._merge(self._contents.gaps())
 
     def _merge(self, found: dict[str, Ranges]) -> None:
@@ -43,8 +46,8 @@ class DamageReport:
         """What to raise at the end, about the message store in `directory`."""
         self._merge_gaps()
         self._contents.note()
-        places = "; ".join(str(damage) for damage in self.damages[:MOST_NAMED])
-        hidden = len(self.damages) - MOST_NAMED
+        places = "; ".join(self._places)
+        hidden = self.count - MOST_NAMED
         more = f"; and {hidden} more places" if hidden > 0 else ""
         return DamagedError(f"{places}{more}. {self._names()} {go_on(directory)}")
 
@@ -83,7 +86,7 @@ def read_journal(
             report.add(event)
         else:
             torn.append(event)
-    if report.damages:
+    if report.count:
         raise report.error(store_path)
     return scan, contents, torn
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.ports import Job
+from amqpd.store.bounds import FIRST_NAME, write_bound
 from amqpd.store.files import Files
-from amqpd.store.place import TEMPORARY, Place, make_zeroed, spare_name, write_first
+from amqpd.store.place import TEMPORARY, Place, make_zeroed, spare_name
 
 if TYPE_CHECKING:
     from amqpd.store.journal import Journal
@@ -69,7 +70,7 @@ class Free(Job):
 
     def run(self) -> None:
         place = self._place
-        write_first(self._files, self._node_id, place.number + 1)
+        write_bound(self._files, FIRST_NAME, self._node_id, place.number + 1)
         if self._spare == 0:
             self._files.remove(place.name)
         else:

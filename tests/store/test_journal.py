@@ -116,7 +116,7 @@ def test_no_space_for_the_next_file_can_be_tried_again(disk, journal, writer):
     for _ in range(3):
         with pytest.raises(StorageFullError):
             batch.run()
-    assert journal_names(disk) == [name_of(1), "first"]
+    assert journal_names(disk) == [name_of(1), "first", "last"]
     disk.capacity = 1 << 40
     do(batch)
     assert messages_of(opened(disk.files()))[-1] == (99, b"last")
@@ -267,7 +267,7 @@ def test_freed_files_become_spares_until_there_are_enough(disk, journal, writer)
         do(journal.free(number))
     assert (journal.oldest(), journal.files, journal.spares) == (4, 1, 2)
     names = journal_names(disk)
-    assert names == [name_of(4), "first", "spare-1.jrn", "spare-2.jrn"]
+    assert names == [name_of(4), "first", "last", "spare-1.jrn", "spare-2.jrn"]
     assert messages_of(opened(disk.files())) == [(3, b"x")]
 
 
@@ -338,7 +338,8 @@ def test_sizes_that_are_refused(size):
 
 def test_names():
     assert number_of(name_of(7)) == 7
-    for name in ("7.jrn", "spare-1.jrn", "first", "0000000000000000000x.jrn", "00000000000000000007"):
+    wrong = ("7.jrn", "spare-1.jrn", "first", "0000000000000000000x.jrn", "00000000000000000007", f"{2**63:020}.jrn")
+    for name in wrong:
         assert number_of(name) == 0
     assert spare_number("spare-12.jrn") == 12
     for name in ("spare-.jrn", "spare-x.jrn", "spare-01.jrn", "spare-1.jrn.tmp", name_of(1)):

@@ -11,8 +11,11 @@ from crash.disk import Crash, Disk
 from store.journals import QUEUE, SMALL, Writer, do, opened
 
 from amqpd.broker.ports import Job, Worker
+from amqpd.errors import DamagedError
 from amqpd.ranges import Ranges
+from amqpd.store.bounds import BOUNDS
 from amqpd.store.cipher import Cipher
+from amqpd.store.place import number_of
 
 HISTORIES = 60
 IMAGES = 8
@@ -106,6 +109,16 @@ def recovered(disk: Disk, seed: int, given: dict) -> tuple[dict[int, bytes], int
     return live, found.highest.get((QUEUE, 0), -1)
 
 
+def refuse_losses(disk: Disk, given: dict) -> None:
+    """Whichever file of the journal is lost, a start notices."""
+    for name in disk.files().directory("journal").names():
+        if number_of(name) or name in BOUNDS:
+            image = disk.copy()
+            image.files().directory("journal").remove(name)
+            with pytest.raises(DamagedError, match=f"{name}, byte 0: "):
+                opened(image.files(), 3, **given)
+
+
 @pytest.mark.parametrize("encrypted", [False, True])
 @pytest.mark.parametrize("part", range(4))
 def test_histories(part, encrypted, tmp_path):
@@ -144,6 +157,7 @@ def run(disk: Disk, rng: random.Random, start: tuple, given: dict, seed: int) ->
         found = recovered(image, 1, given)
         assert found[0] in allowed, f"seed {seed}, image {label}"
         assert recovered(image, 2, given) == found, f"seed {seed}, image {label}: a second start finds something else"
+        refuse_losses(image, given)
     return found, image
 
 
