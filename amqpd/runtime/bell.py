@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from typing import Final
 
 import trio
@@ -31,14 +30,18 @@ class Bell:
 
     def ring(self) -> None:
         """Wake who waits, or will wait. Never blocks; in any thread."""
-        with suppress(BlockingIOError):  # as full as that it rings already
+        try:
             os.write(self._in, self._message)
+        except BlockingIOError:
+            pass  # as full as that it rings already
 
     async def wait(self) -> None:
         """Wait until it was rung since this was called last."""
         await trio.lowlevel.wait_readable(self._out)
-        with suppress(BlockingIOError):
+        try:
             os.read(self._out, _READ_SIZE)
+        except BlockingIOError:
+            pass
 
     def close(self) -> None:
         """Nobody waits, and nobody rings any more. More than once is nothing."""
