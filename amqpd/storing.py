@@ -54,7 +54,7 @@ class MessageStore:
         self.workers: Final = Workers()
         committer, background = self.workers.committer, self.workers.background
         try:
-            self._store: Final = open_store(self._files, os.urandom, self._options(settings), committer, background)
+            self._store: Final = open_store(self._files, os.urandom, self._options(settings), background)
         except BaseException:
             self.workers.close()
             raise
@@ -123,11 +123,15 @@ class MessageStore:
         return self._key_files
 
     def reload_keys(self) -> None:
-        """Read the key file again: new files get its first key. Raises ConfigError, and has then changed nothing."""
+        """Read the key file again: new files get its first key, and the journal goes on in a new one.
+
+        Raises ConfigError, and has then changed nothing.
+        """
         if self._cipher is not None:
             before = self._cipher.current
             self._cipher.reload()
             if self._cipher.current != before:
+                self._store.journal.rotate()
                 log.info("new files are encrypted with key %s", self._cipher.current.rstrip(b"\0").hex())
 
     def backups(self, driver: Driver, writer: Writer) -> Backups:

@@ -381,14 +381,31 @@ async def test_a_new_key_is_used_without_a_restart(tmp_path, caplog):
     async with running(tmp_path / "data", encryption__key_file=keys_in(keys, KEY_1)) as broker:
         messages = broker.node.messages
         assert messages.key_files() == [keys]
+        peer = await open_queue(broker)
+        await keep(peer, b"1")
         messages.reload_keys()
         assert "new files" not in caplog.text
+        await keep(peer, b"2")
+        assert journal_keys(tmp_path / "data") == ["a1"]
         keys_in(keys, KEY_2, KEY_1)
         messages.reload_keys()
         assert "new files are encrypted with key b2" in caplog.text
+        await keep(peer, b"3")
+        assert journal_keys(tmp_path / "data") == ["a1", "b2"]
         keys_in(keys, "b2 x")
         with pytest.raises(ConfigError):
             messages.reload_keys()
+        await peer.close()
+    keys_in(keys, KEY_2, KEY_1)
+    found = await after_restart(tmp_path / "data", encryption__key_file=str(keys))
+    assert found == [(b"1", False), (b"2", False), (b"3", False)]
+
+
+def journal_keys(data):
+    """The keys of the journal's files in use, oldest first."""
+    sectors = [path.read_bytes()[: form.SECTOR] for path in sorted((data / "messages/journal").glob("0*.jrn"))]
+    headers = [form.decode_header(sector, form.JOURNAL) for sector in sectors]
+    return [header.key_id.rstrip(b"\0").hex() for header in headers if header is not None]
 
 
 @pytest.mark.parametrize("lines", [[], ["nonsense"]])

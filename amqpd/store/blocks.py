@@ -22,15 +22,8 @@ from typing import TYPE_CHECKING, Final
 from amqpd.errors import MalformedError
 from amqpd.ranges import Ranges
 from amqpd.store.cipher import TAG_SIZE
-from amqpd.wire.primitives import (
-    BytesWriter,
-    Reader,
-    read_i32_be,
-    read_i64_be,
-    write_u16,
-    write_u32,
-    write_u64,
-)
+from amqpd.store.format import u32_at, u64_at
+from amqpd.wire.primitives import BytesWriter, Reader, write_u16, write_u32, write_u64
 
 if TYPE_CHECKING:
     from amqpd.store.cipher import Lock
@@ -48,7 +41,6 @@ ALL: Final = 0
 _SEEDED: Final = 40  # the head up to its crc
 _NO_IDENTITY: Final = bytes(16)
 _U32: Final = 0xFFFF_FFFF
-_U64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def seed_of(node_id: bytes, number: int) -> int:
@@ -77,11 +69,11 @@ class Block:
         self.kind: Final = data[at + 4]
         self.level: Final = data[at + 5]
         self.label_size: Final = (data[at + 6] << 8) | data[at + 7]
-        self.index_size: Final = _u32(data, at + 8)
-        self.payload_size: Final = _u64(data, at + 12)
-        self.payload_crc: Final = _u32(data, at + 20)
+        self.index_size: Final = u32_at(data, at + 8)
+        self.payload_size: Final = u64_at(data, at + 12)
+        self.payload_crc: Final = u32_at(data, at + 20)
         self.identity: Final = data[at + 24 : at + _SEEDED]
-        self.crc: Final = _u32(data, at + _SEEDED)
+        self.crc: Final = u32_at(data, at + _SEEDED)
 
     def names_size(self, sealed: bool) -> int:
         """How many bytes label and index take."""
@@ -228,13 +220,3 @@ def messages_of(payload: bytes) -> list[tuple[int, int]]:
         reader.skip(reader.long())
         found.append((start, reader.pos))
     return found
-
-
-def _u32(data: bytes, at: int) -> int:
-    value: int = read_i32_be(data, at)
-    return value & _U32
-
-
-def _u64(data: bytes, at: int) -> int:
-    value: int = read_i64_be(data, at)
-    return value & _U64

@@ -49,6 +49,19 @@ _U32: Final = 0xFFFF_FFFF
 _U64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
+HIGHEST: Final = (1 << 63) - 1
+"""No file has a higher number."""
+
+
+def number_in(name: str, suffix: str) -> int:
+    """The number in the name of a file whose kind has that suffix; 0 where it is no such name."""
+    digits = name.removesuffix(suffix)
+    if len(digits) != 20 or not digits.isascii() or not digits.isdigit() or digits == name:
+        return 0
+    number = int(digits)
+    return number if number <= HIGHEST else 0
+
+
 class FileHeader:
     """The first sector of a file.
 

@@ -190,7 +190,7 @@ class Journal(JournalPort):
             self._made(batch.place)
 
     def rotate(self) -> None:
-        """Begin a new file with the next batch: with another key, for instance."""
+        """Begin a new file with the next batch: there is another key."""
         self._rotating = True
 
     # Files.

@@ -141,7 +141,10 @@ class _Opening:
         """A store that is there."""
         files = self._journal_files
         scan, contents, torn = read_journal(files, self._node_id, self._options.cipher, self._files.path)
-        segments, found = self._segments(False)
+        try:
+            segments, found = self._segments(False)
+        except DamagedError as error:
+            raise DamagedError(f"{error}. {go_on(self._files.path)}") from None
         used = scan.used()
         for name in (used[-1].name, *BOUNDS):
             last = files.open(name)

@@ -22,7 +22,7 @@ from amqpd.store import blocks
 from amqpd.store.cipher import Cipher
 from amqpd.store.compaction import Compaction
 from amqpd.store.files import Files
-from amqpd.store.format import PAGES
+from amqpd.store.format import PAGES, number_in
 from amqpd.store.pagefiles import PageFile, PageFiles, StoredPage, read_page
 from amqpd.store.pagewriter import PageWriter, Taken
 
@@ -259,7 +259,7 @@ class TransientPages(StoredPages):
     ) -> None:
         """Empties the directory, which blocks. Raises StorageError."""
         for name in files.names():
-            if name.endswith(SUFFIX):
+            if number_in(name, SUFFIX):
                 files.remove(name)
         super().__init__(files, PAGES, SUFFIX, node_id, random, cipher, options, worker)
 

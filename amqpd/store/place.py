@@ -19,13 +19,10 @@ from amqpd.errors import StorageFullError
 from amqpd.store.bounds import LAST_NAME, write_bound
 from amqpd.store.cipher import PLAIN, SALT_SIZE, Cipher, Lock
 from amqpd.store.files import File, Files
-from amqpd.store.format import JOURNAL, FileHeader, mark_of
+from amqpd.store.format import JOURNAL, FileHeader, mark_of, number_in
 
 SUFFIX: Final = ".jrn"
 TEMPORARY: Final = ".tmp"
-
-HIGHEST: Final = (1 << 63) - 1
-"""No file has a higher number."""
 
 ZEROED_AT_ONCE: Final = 4 << 20
 """Bytes of zeros between two syncs, so that a batch of somebody who waits does not queue behind a whole file's."""
@@ -38,11 +35,7 @@ def name_of(number: int) -> str:
 
 def number_of(name: str) -> int:
     """The reverse; 0 where `name` is another one's."""
-    digits = name.removesuffix(SUFFIX)
-    if len(digits) != 20 or not digits.isascii() or not digits.isdigit() or digits == name:
-        return 0
-    number = int(digits)
-    return number if number <= HIGHEST else 0
+    return number_in(name, SUFFIX)
 
 
 def spare_name(number: int) -> str:

@@ -34,7 +34,7 @@ from amqpd.ranges import Ranges
 from amqpd.store import blocks, inventory
 from amqpd.store.cipher import Cipher
 from amqpd.store.files import Files
-from amqpd.store.format import SEGMENT
+from amqpd.store.format import SEGMENT, number_in
 from amqpd.store.pagefiles import PageFile, StoredPage
 from amqpd.store.pages import PageOptions, StoredPages
 from amqpd.store.segmentscan import SUFFIX, Found, ScannedFile, scan
@@ -325,19 +325,14 @@ def open_segments(
 
 
 def _following(files: Files) -> int:
-    last = 0
-    for name in files.names():
-        digits = name.removesuffix(SUFFIX)
-        if name.endswith(SUFFIX) and digits.isascii() and digits.isdigit():
-            last = max(last, int(digits))
-    return last + 1
+    return max((number_in(name, SUFFIX) for name in files.names()), default=0) + 1
 
 
 def _clean(files: Files, found: Found) -> None:
     """Remove what was not committed."""
     sizes = {scanned.name: scanned.size for scanned in found.files}
     for name in files.names():
-        if name == inventory.NEW_NAME or (name.endswith(SUFFIX) and name not in sizes):
+        if name == inventory.NEW_NAME or (number_in(name, SUFFIX) and name not in sizes):
             files.remove(name)
         elif name in sizes:
             file = files.open(name)

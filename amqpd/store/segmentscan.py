@@ -34,6 +34,8 @@ DAMAGED: Final = 0
 
 _SMALL_READ: Final = 4 << 10
 _LARGE_READ: Final = 256 << 10
+_LARGEST_NAMES: Final = 16 << 20  # of a page that is looked for behind damage
+_MOST_TRIED: Final = 256 << 20  # bytes of label and index that are read for such pages in one damaged place
 _SHOWN: Final = 10  # damages in one text
 
 
@@ -149,18 +151,28 @@ def _unsound(file: PageFile, window: Window, offset: int, end: int) -> Piece:
 
 
 def _next_sound(file: PageFile, window: Window, offset: int, end: int) -> int:
-    """Where the next block with a sound head begins, or `end`."""
+    """Where the next block with a sound head begins, or `end`.
+
+    Messages may be full of what looks like heads, so that no more than a certain number of bytes is tried.
+    """
+    tried = 0
     while offset < end:
         data = window.at(offset, min(_LARGE_READ, end - offset))
-        if len(data) < len(blocks.MAGIC):
-            return end
         at = data.find(blocks.MAGIC)
-        if at < 0:
-            offset += len(data) - len(blocks.MAGIC) + 1
-            continue
-        if _sound(file, window, offset + at, end) is not None:
-            return offset + at
-        offset += at + 1
+        while at >= 0 and at + blocks.HEAD_SIZE <= len(data):
+            if blocks.plausible(data, at):
+                block = Block(data, at, offset + at)
+                size = block.label_size + block.index_size
+                if size <= _LARGEST_NAMES and block.payload_size < end:
+                    if _sound(file, window, offset + at, end) is not None:
+                        return offset + at
+                    tried += blocks.HEAD_SIZE + size
+                    if tried > _MOST_TRIED:
+                        return end
+            at = data.find(blocks.MAGIC, at + 1)
+        if len(data) < blocks.HEAD_SIZE or offset + len(data) >= end:
+            return end
+        offset += len(data) - blocks.HEAD_SIZE + 1
     return end
 
 

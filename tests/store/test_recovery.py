@@ -402,6 +402,14 @@ def test_a_missing_last_file_before_a_prepared_one(files):
     assert f"{name_of(2)}, byte 0: the file is missing" in refused(files)
 
 
+def test_damage_to_segments_says_what_can_be_done(files):
+    filled(files, 3)
+    files.directory("segments").remove("inventory")
+    text = refused(files)
+    assert text.startswith("disk/segments/inventory is missing")
+    assert text.endswith("`amqpd store repair disk`")
+
+
 def test_all_files_missing(files):
     filled(files, 3)
     journal = files.directory("journal")

@@ -74,6 +74,43 @@ def test_all_damages_are_named_up_to_a_limit():
     assert "/q38" not in text
 
 
+def like_heads(count: int, index_size: int) -> bytes:
+    """A body that looks like heads of pages with such an index."""
+    head = b"PGBK" + bytes([blocks.PAGE, 0, 0, 0]) + index_size.to_bytes(4, "big") + bytes(8)
+    return head.ljust(blocks.HEAD_SIZE, b"x") * count
+
+
+def test_messages_that_look_like_pages_hide_none_behind_them():
+    bench = Bench()
+    bodies = (like_heads(1000, 5), b"x", like_heads(1000, 1 << 31), b"x")
+    pages = [bench.write([number], queue=number, body=body) for number, body in enumerate(bodies)]
+    bench.sync()
+    for page in pages[::2]:
+        bench.disk.flip(FILE, page.offset + 20)
+    text = damaged(bench, f"offset {pages[0].offset}, messages 0 to 0 of queue /q0", f"offset {pages[2].offset}")
+    assert "/q1" not in text
+    assert "/q3" not in text
+
+
+def test_messages_that_look_like_pages_do_not_take_for_ever():
+    bench = Bench()
+    page = bench.write([1], body=like_heads(100_000, 1 << 21))
+    bench.sync()
+    bench.disk.flip(FILE, page.offset + 20)
+    damaged(bench, "/q1")
+
+
+def test_names_of_others_are_left_alone(bench):
+    strange = {"backup.seg", f"{'9' * 25}.seg", f"{10**20 - 1}.seg", "notes"}
+    for name in strange:
+        bench.files.create(name)
+    again = bench.again()
+    again.write([40])
+    again.sync()
+    assert strange < set(again.files.names())
+    assert 40 in again.again().alive()[1, 0]
+
+
 def test_a_settled_block_is_not_skipped(bench):
     bench.disk.flip(FILE, size_of(bench) - 3)
     damaged(bench, "checksum")
