@@ -7,7 +7,6 @@ everything once more finds it again, and where files went away reading begins an
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
 from typing import Final
 
 from amqpd.errors import DamagedError, MalformedError, StorageError
@@ -287,8 +286,3 @@ def _waits(checked: Checked, key: LogKey, label: bytes, messages: int, size: int
         waiting = checked.waiting[key] = Waiting(queue_name(label, key[1]), defined)
     waiting.messages += messages
     waiting.bytes += size
-
-
-def orphans(waiting: Iterable[Waiting]) -> list[Waiting]:
-    """Those logs with messages whose queues are not defined."""
-    return [each for each in waiting if each.defined is False]

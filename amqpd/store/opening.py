@@ -63,10 +63,9 @@ def open_store(
     files: Files,
     random: Callable[[int], bytes],
     options: StoreOptions,
-    committer: Worker,
     background: Worker,
 ) -> Store:
-    """Open the store in `files`. Blocks.
+    """Open the store in `files`, whose pages are written by `background`. Blocks.
 
     Raises DamagedError, KeyMissingError, VersionError, and StorageError for files of another node and failures of the
     disk; with the first three nothing was changed.

@@ -136,7 +136,7 @@ class Node:
             segment_size=sizes.segment_size,
             cipher=Keys(seals if seals is not None else {}) if sizes.encrypted else None,
         )
-        self.store = open_store(disk.files(), source.randbytes, options, self.committer, self.background)
+        self.store = open_store(disk.files(), source.randbytes, options, self.background)
         self.queues: dict[bytes, str] = {}
         self.ledger = Ledger(self.store.journal, self.broker, self.queues, last)
         self.ledger.base(base or {})

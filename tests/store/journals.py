@@ -37,7 +37,7 @@ def options(**given) -> StoreOptions:
 
 
 def opened(files, seed: int = 1, **given) -> Store:
-    return open_store(files, random.Random(seed).randbytes, options(**given), Now(), Now())
+    return open_store(files, random.Random(seed).randbytes, options(**given), Now())
 
 
 class Writer:
