@@ -1,8 +1,8 @@
 """The clients of a history: what they send, what they hear, and what they may conclude from it.
 
-Two connections: on the one, channel 1 publishes with confirms and 2 has transactions; on the other, 3 consumes, and 4
-gets, declares and deletes. What is concluded goes into the book: what was promised, what was asked to be gone, which
-deliveries were made.
+Three connections: on the first, channel 1 publishes with confirms and 2 has transactions; on the second, 3 consumes and
+4 gets; the third declares and deletes, and waits when definitions are slow. What is concluded goes into the book: what
+was promised, what was asked to be gone, which deliveries were made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from crash.book import Book, Group, Token
 from crash.history import FANOUT, TRANSIENT
 from crash.ledger import Violation
 from crash.node import Node
-from harness import Event, m, publish
+from harness import Client, Event, m, publish
 
 CONFIRMS, TX, CONSUMES, GETS = 1, 2, 3, 4
 PREFETCH = 6
@@ -36,6 +36,7 @@ class Clients:
         self.publisher.on(TX).call("tx.select")
         self.client = self.node.world.client(channels=(CONSUMES, GETS))
         self.client.on(CONSUMES).qos(PREFETCH)
+        self.definer = self.node.world.client(channels=(GETS,)).on(GETS)
         self.confirming: dict[int, list[Token]] = {}
         self.published = 0
         self.consumed: dict[int, Held] = {}
@@ -52,6 +53,7 @@ class Clients:
         """The connections break."""
         self.publisher.lose()
         self.client.lose()
+        self.definer.lose()
         self.listen()
         self.forget_transaction()
 
@@ -63,7 +65,7 @@ class Clients:
 
     def busy(self) -> bool:
         """Whether the node has not read all that they sent: what they think is there may be gone."""
-        return any(bool(each.wire.incoming) or each.connection.paused for each in (self.publisher, self.client))
+        return behind(self.publisher) or behind(self.client)
 
     def queue(self, name: str):
         return self.node.world.vhost.queues.get(name)
@@ -88,16 +90,16 @@ class Clients:
 
     def define(self) -> None:
         """Everything that a history uses, once."""
-        client = self.client.on(GETS)
-        client >> m("exchange.declare", exchange=FANOUT, type="fanout", durable=True)
-        client >> m("queue.declare", queue=TRANSIENT)
+        self.definer >> m("exchange.declare", exchange=FANOUT, type="fanout", durable=True)
+        self.definer >> m("queue.declare", queue=TRANSIENT)
+        self.node.rest()
         for name in self.book.queues:
             self.declare(name)
-        self.node.rest()
+            self.node.rest()
         self.listen()
 
     def declare(self, name: str) -> None:
-        if self.queue(name) is not None:
+        if self.queue(name) is not None or behind(self.definer):
             return
         facts = self.book.queues[name]
         arguments: dict[str, object] = {}
@@ -110,9 +112,8 @@ class Clients:
             arguments["x-dead-letter-routing-key"] = facts.target
         if facts.highest:
             arguments["x-max-priority"] = facts.highest
-        client = self.client.on(GETS)
-        client >> m("queue.declare", queue=name, durable=True, arguments=arguments)
-        client >> m("queue.bind", queue=name, exchange=FANOUT)
+        self.definer >> m("queue.declare", queue=name, durable=True, arguments=arguments)
+        self.definer >> m("queue.bind", queue=name, exchange=FANOUT)
         self.node.note_queues()
 
     def publish(self, target: str, message: tuple, transaction: bool) -> None:
@@ -214,7 +215,7 @@ class Clients:
             group = Group(tokens, acks)
             self.committing.append((group, list(self.tx_acked)))
             self.book.groups.append(group)
-            self.acked.update(self.tx_acked)
+            self.acked.update(held for held in self.tx_acked if self.there(held[0]))
             self.tx_publishes, self.tx_tokens, self.tx_acked = [], [], []
             client >> m("tx.commit")
         self.listen()
@@ -226,13 +227,13 @@ class Clients:
 
     def delete(self, name: str) -> None:
         """Delete a queue; its deliveries are settled by that."""
-        if self.queue(name) is None or self.busy():
+        if self.queue(name) is None or self.busy() or behind(self.definer):
             return
         self.listen()
         identity = self.identity(name)
         for held in (self.consumed, self.got, self.tx_got):
             for tag in [tag for tag, delivery in held.items() if delivery[0] == identity]:
-                self.acked.add(held[tag])
+                del held[tag]  # there is nothing left to acknowledge
         for copy in self.node.ledger.copies.values():
             if identity and copy.place[0] == identity and copy.settled > self.node.ledger.sealed:
                 self.book.asked((copy.number, copy.root), "deleted")
@@ -245,14 +246,14 @@ class Clients:
                 if token[1] == name:
                     self.book.asked(token, "deleted")
         self.consumers.pop(name, None)
-        self.client.on(GETS) >> m("queue.delete", queue=name)
+        self.definer >> m("queue.delete", queue=name)
         self.listen()
 
     # -- what they hear
 
     def listen(self) -> None:
         """Take in what came."""
-        for event in self.publisher.heard() + self.client.heard():
+        for event in self.publisher.heard() + self.client.heard() + self.definer.heard():
             name = event.name
             if name == "basic.deliver":
                 self._delivered(event, event.consumer_tag, self.consumers.get(event.consumer_tag, False))
@@ -303,6 +304,11 @@ class Clients:
             if identity:
                 self.book.never.add(token)
                 self.book.asked(token, "committed")
+
+
+def behind(client: Client) -> bool:
+    """Whether the node has not read all that came over a connection."""
+    return bool(client.wire.incoming) or client.connection.paused
 
 
 def number_of_body(body: bytes) -> int:

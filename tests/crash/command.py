@@ -131,11 +131,10 @@ def hunted(names: list[str], seconds: float) -> Iterator[dict]:
             while waiting and len(running) < 2:
                 arguments = [sys.executable, "-c", start, str(TESTS), "hunt", waiting.pop(0), "--seconds", str(seconds)]
                 running.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=TESTS.parent))
-            child = running[0]
-            out, _ = child.communicate()
+            out, _ = running[0].communicate()
+            child = running.pop(0)
             if child.returncode:
                 raise subprocess.CalledProcessError(child.returncode, child.args)
-            running.pop(0)
             yield json.loads(out)
     finally:
         for child in running:
@@ -162,7 +161,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=MUTANT_S)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if options.what == "hunt":
         return hunt(options.names, options.seconds)
     if options.what == "mutants":

@@ -26,14 +26,17 @@ from crash.node import FIRST_WALL_MS, Found, Hand, Node, Stopped
 from amqpd.broker import commands as c
 from amqpd.errors import StorageError
 
+RARE = ("create", "rename", "remove", "truncate", "sync-directory")  # operations at which to look more often
+RARE_SHARE = 3
+
 
 @dataclass
 class Looks:
     """How closely to look. `probe` is the share of operations at which `images` are recovered; of those `nested` are
     recovered with crashes on the way, and `twice` once more. `inside` is how often steps happen inside a job."""
 
-    probe: float = 0.15
-    images: int = 4
+    probe: float = 0.12
+    images: int = 5
     nested: float = 0.05
     twice: float = 0.1
     inside: float = 0.2
@@ -228,7 +231,8 @@ class Play:
         if not self.opening:
             self.clients.listen()
             self.audit()
-        if self.ledger is not None and rng.random() < self.looks.probe:
+        share = self.looks.probe * (RARE_SHARE if kind in RARE else 1)
+        if self.ledger is not None and rng.random() < share:
             self._probe(rng, f"life {self.figures.lives}, before operation {operation} ({kind} {path})")
         if 0 <= self.crash_at <= operation:
             raise Crash
