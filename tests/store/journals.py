@@ -5,7 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+import pytest
+from crash.disk import Crash, Disk
+
 from amqpd.broker.ports import Job, Worker
+from amqpd.errors import DamagedError
 from amqpd.store.journal import Journal
 from amqpd.store.opening import Store, open_store
 from amqpd.store.options import StoreOptions
@@ -117,3 +121,39 @@ def file_of(disk_files, name: str) -> Callable[[], bytes]:
         return data
 
     return read
+
+
+def filled(files, count: int = 30, size: int = 400) -> Writer:
+    """A new store with so many messages, each in a batch."""
+    writer = Writer(opened(files).journal)
+    writer.commit_each({index: b"%03d" % index + bytes(size - 3) for index in range(count)})
+    return writer
+
+
+def overwrite(files, name: str, offset: int, data: bytes) -> None:
+    """Damage a file of the journal."""
+    directory = files.directory("journal")
+    file = directory.open(name)
+    file.write(offset, [data])
+    file.sync()
+
+
+def refused(files, **given) -> str:
+    """What is said; nothing may be changed by that."""
+    before = files.disk.state()
+    with pytest.raises(DamagedError) as caught:
+        opened(files, 9, **given)
+    assert files.disk.state() == before
+    text = str(caught.value)
+    assert "Nothing was changed" in text
+    assert "`amqpd store repair disk`" in text
+    return text
+
+
+def crash_at(machine: Disk, step: int):
+    """What stops the machine with that operation: for its `before`."""
+    def before(_kind: str, _path: str) -> None:
+        if machine.operations >= step - 1:
+            raise Crash
+
+    return before

@@ -6,13 +6,25 @@ import pytest
 from crash.disk import Crash, Disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store.journals import OTHER, QUEUE, SMALL, Writer, do, messages_of, opened
+from store.journals import (
+    OTHER,
+    QUEUE,
+    SMALL,
+    Writer,
+    crash_at,
+    do,
+    filled,
+    messages_of,
+    opened,
+    overwrite,
+    refused,
+)
 
-from amqpd.errors import DamagedError, KeyMissingError, StorageError, StorageFullError, VersionError
+from amqpd.errors import DamagedError, KeyMissingError, StorageError, VersionError
 from amqpd.store import opening
-from amqpd.store.bounds import encode_bound, read_bound, write_bound
+from amqpd.store.bounds import write_bound
 from amqpd.store.cipher import Cipher
-from amqpd.store.format import FIRST, JOURNAL, NODE, SECTOR, FileHeader
+from amqpd.store.format import JOURNAL, NODE, SECTOR, FileHeader
 from amqpd.store.place import name_of
 from amqpd.store.reading import FoundBatch
 from amqpd.store.scan import Damage, Scan, Torn
@@ -31,12 +43,6 @@ def files(disk):
     return disk.files()
 
 
-def filled(files, count: int = 30, size: int = 400) -> Writer:
-    writer = Writer(opened(files).journal)
-    writer.commit_each({index: b"%03d" % index + bytes(size - 3) for index in range(count)})
-    return writer
-
-
 def path_of(number: int) -> str:
     return f"journal/{name_of(number)}"
 
@@ -44,13 +50,6 @@ def path_of(number: int) -> str:
 def at(sequence: int) -> int:
     """Where a batch of a file's own stands that follows nothing but batches of one sector, in the first file."""
     return SECTOR * (sequence + 1)
-
-
-def overwrite(files, name: str, offset: int, data: bytes) -> None:
-    directory = files.directory("journal")
-    file = directory.open(name)
-    file.write(offset, [data])
-    file.sync()
 
 
 # What comes back.
@@ -177,7 +176,7 @@ def test_a_crash_while_the_store_is_made_leaves_nothing_or_all(disk):
     opened(disk.files())
     for step in range(1, disk.operations + 1):
         machine = Disk()
-        machine.before = _crash_at(machine, step)
+        machine.before = crash_at(machine, step)
         with pytest.raises(Crash):
             opened(machine.files())
         for _, image in machine.images(random.Random(step), 6):
@@ -193,7 +192,7 @@ def test_a_crash_in_recovery_loses_nothing(disk):
     assert whole.operations > 3
     for step in range(1, whole.operations + 1):
         machine = disk.copy()
-        machine.before = _crash_at(machine, step)
+        machine.before = crash_at(machine, step)
         with pytest.raises(Crash):
             opened(machine.files(), 5)
         for _, image in machine.images(random.Random(step), 6):
@@ -234,14 +233,6 @@ def test_a_kill_while_a_file_is_prepared_then_a_power_loss(disk):
 
 def _raise(error):
     raise error
-
-
-def _crash_at(machine: Disk, step: int):
-    def before(_kind: str, _path: str) -> None:
-        if machine.operations >= step - 1:
-            raise Crash
-
-    return before
 
 
 def test_two_crashes_in_the_same_place(disk):
@@ -312,18 +303,6 @@ def test_a_message_that_looks_like_a_batch_is_none(files):
 
 
 # Damage.
-
-
-def refused(files, **given) -> str:
-    """What is said; nothing may be changed by that."""
-    before = files.disk.state()
-    with pytest.raises(DamagedError) as caught:
-        opened(files, 9, **given)
-    assert files.disk.state() == before
-    text = str(caught.value)
-    assert "Nothing was changed" in text
-    assert "`amqpd store repair disk`" in text
-    return text
 
 
 def test_a_damaged_batch_in_the_middle_names_what_it_concerns(files):
@@ -439,156 +418,6 @@ def test_names_of_others_are_left_alone(files):
     assert strange < set(journal.names())
 
 
-# The newest file.
-
-
-@pytest.mark.parametrize("stopped", [False, True])
-@pytest.mark.parametrize("count", [1, 30])
-def test_the_newest_file_missing(files, count, stopped):
-    writer = filled(files, count)
-    if stopped:
-        writer.stop()
-    files.directory("journal").remove(name_of(writer.journal.file))
-    assert f"{name_of(writer.journal.file)}, byte 0: the file is missing" in refused(files)
-
-
-def test_the_newest_files_missing(files):
-    writer = filled(files, 60)
-    assert writer.journal.file > 3
-    for number in range(2, writer.journal.file + 1):
-        files.directory("journal").remove(name_of(number))
-    assert f"{name_of(2)}, byte 0: all files from here to {writer.journal.file} are missing" in refused(files)
-
-
-def test_the_newest_file_missing_after_its_number_was_a_spares(files):
-    """Files that were used before, and one that was freed: `last` is about numbers, not about what they are made of."""
-    writer = filled(files, 60)
-    journal = writer.journal
-    while journal.files > 1:
-        do(journal.free(journal.oldest()))
-    journal.rotate()
-    writer.commit_each({60: b"x"})
-    files.directory("journal").remove(name_of(journal.file))
-    assert f"{name_of(journal.file)}, byte 0: the file is missing" in refused(files)
-
-
-def test_a_prepared_file_missing(files):
-    """Nobody can tell that it was empty."""
-    writer = filled(files, 8)
-    do(writer.journal.prepare())
-    files.directory("journal").remove(name_of(2))
-    assert f"{name_of(2)}, byte 0: the file is missing" in refused(files)
-
-
-def _rotate(writer: Writer) -> None:
-    writer.journal.rotate()
-    writer.commit_each({8: b"x"})
-
-
-def _prepare_and_rotate(writer: Writer) -> None:
-    do(writer.journal.prepare())
-    _rotate(writer)
-
-
-def _free_and_rotate(writer: Writer) -> None:
-    _rotate(writer)
-    do(writer.journal.free(1))
-    writer.journal.rotate()
-    writer.commit_each({9: b"x"})
-
-
-@pytest.mark.parametrize("act", [_rotate, _prepare_and_rotate, _free_and_rotate])
-def test_a_crash_at_each_step_of_a_files_making(act):
-    """Whatever a crash leaves starts, and goes on with a newest file whose loss is noticed."""
-    step, done = 0, False
-    while not done:
-        step += 1
-        disk = Disk()
-        writer = filled(disk.files(), 8)
-        disk.before = _crash_at(disk, disk.operations + step)
-        try:
-            act(writer)
-            done = True
-        except Crash:
-            disk.dead = False
-        disk.before = lambda kind, path: None
-        for label, image in disk.images(random.Random(step), 8):
-            recovered = opened(image.files(), 2)
-            assert {*range(8)} <= {*dict(messages_of(recovered))} | ({*range(8)} if act is _free_and_rotate else set())
-            Writer(recovered.journal).commit_each({10: b"x"})
-            for _, later in image.images(random.Random(step), 3):
-                later.files().directory("journal").remove(name_of(recovered.journal.file))
-                text = refused(later.files())
-                assert f"{name_of(recovered.journal.file)}, byte 0: the file is missing" in text, (step, label)
-    assert step > 4
-
-
-def test_no_space_for_a_files_number(disk):
-    """Some file systems write nothing in place. The file is there then, and is not made again."""
-    writer = filled(disk.files(), 8)
-    job = writer.journal.prepare()
-
-    def full(kind: str, path: str) -> None:
-        if kind == "write" and path.endswith("last"):
-            raise StorageFullError("full")
-
-    disk.before = full
-    with pytest.raises(StorageFullError):
-        job.run()
-    disk.before = lambda kind, path: None
-    do(job)
-    writer.journal.rotate()
-    writer.commit_each({8: b"x"})
-    assert writer.journal.file == 2
-    assert len(messages_of(opened(disk.files(), 2))) == 9
-
-
-def test_last_missing_or_damaged(files):
-    filled(files, 3)
-    overwrite(files, "last", 0, bytes(2 * SECTOR))
-    assert "last, byte 0: is damaged" in refused(files)
-    files.directory("journal").remove("last")
-    assert "last, byte 0: is missing" in refused(files)
-
-
-@pytest.mark.parametrize("sector", [0, 1])
-def test_one_of_two_sectors_of_last(files, sector):
-    """It can be torn only while it is to speak of a file that is there: else the sector is damaged."""
-    filled(files, 3)
-    overwrite(files, "last", sector * SECTOR, bytes(SECTOR))
-    if sector == 1:  # the one that speaks of file 1
-        for seed in range(2, 6):  # more starts, more files: it is whole again
-            assert len(messages_of(opened(files, seed))) == 3
-    else:
-        assert "last, byte 0: is damaged" in refused(files)
-
-
-def test_last_torn_while_it_was_to_speak_of_a_prepared_file(files):
-    writer = filled(files, 8)
-    do(writer.journal.prepare())
-    overwrite(files, "last", 0, bytes(SECTOR))  # the one that speaks of file 2
-    for seed in range(2, 6):
-        assert len(messages_of(opened(files, seed))) == 8
-
-
-def test_first_torn_is_whole_after_a_start(files):
-    writer = filled(files, 60)
-    do(writer.journal.free(1))
-    for sector in (0, 1):
-        overwrite(files, "first", sector * SECTOR, bytes(SECTOR))
-        found = messages_of(opened(files, 2))
-        assert messages_of(opened(files, 3)) == found
-        assert len(read_bound(files.directory("journal"), "first")) == 2
-
-
-def test_last_is_of_an_earlier_time(files):
-    writer = filled(files, 60)
-    overwrite(files, "last", 0, encode_bound("last", writer.journal._node_id, 1))
-    assert f"last, byte 0: says that file 1 is the last one, and there is something in file {writer.journal.file}" in (
-        refused(files)
-    )
-
-
 def test_a_damaged_start_behind_a_stop(files):
     filled(files, 3).stop()
     writer = Writer(opened(files, 2).journal)
@@ -671,31 +500,6 @@ def test_a_directory_missing(files):
     opened(files)
     files.rename("journal", "elsewhere")
     assert "disk/journal is missing" in refused(files)
-
-
-def test_one_of_two_sectors_of_first_may_be_torn(files):
-    writer = filled(files, 30)
-    journal = files.directory("journal")
-    overwrite(files, "first", 0, bytes(SECTOR))
-    assert len(messages_of(opened(files, 2))) == 30
-    # File 1 was freed while the sector that says so was torn: what the other says is one behind.
-    write_bound(journal, "first", writer.journal._node_id, 1)
-    overwrite(files, "first", 0, bytes(SECTOR))
-    journal.remove(name_of(1))
-    assert 0 < len(messages_of(opened(files, 3))) < 30
-
-
-def test_first_damaged(files):
-    filled(files, 3)
-    overwrite(files, "first", 0, bytes(2 * SECTOR))
-    assert "first, byte 0: is damaged" in refused(files)
-
-
-def test_first_of_a_newer_format(files):
-    store = opened(files)
-    overwrite(files, "first", 0, FileHeader(FIRST, store.node_id, 2, version=9).encode())
-    with pytest.raises(VersionError):
-        opened(files)
 
 
 def test_records_that_make_no_sense(files):
