@@ -83,25 +83,12 @@ class Ranges:
         self._count -= size
         return size
 
-    def covers(self, first: int, last: int) -> bool:
-        """Whether all from `first` to `last` are there."""
-        place = bisect_right(self.firsts, first) - 1
-        return place >= 0 and last <= self.lasts[place]
-
     def count_between(self, first: int, last: int) -> int:
         """How many there are from `first` to `last`."""
         size = 0
         for place in range(bisect_left(self.lasts, first), bisect_right(self.firsts, last)):
             size += min(last, self.lasts[place]) - max(first, self.firsts[place]) + 1
         return size
-
-    def pairs(self) -> list[int]:
-        """Every range as first, last, first, last and so on, as the journal writes them."""
-        found: list[int] = []
-        for place in range(len(self.firsts)):
-            found.append(self.firsts[place])
-            found.append(self.lasts[place])
-        return found
 
     def spans(self) -> list[tuple[int, int]]:
         """Every range as (first, last)."""

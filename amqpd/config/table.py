@@ -61,8 +61,8 @@ _NODE: Final = (
         "config_watch",
         Duration(0, 86_400_000, "ms", zero="off"),
         5000,
-        "How often the configuration's file, and the certificates it names, are looked at for changes; a change is "
-        "obeyed as after SIGHUP.",
+        "How often the configuration's file, and the certificates and keys it names, are looked at for changes; a "
+        "change is obeyed as after SIGHUP.",
         reloadable=True,
     ),
 )

@@ -17,7 +17,7 @@ from amqpd.store import inventory
 from amqpd.store.blocks import void_head
 from amqpd.store.cipher import Cipher
 from amqpd.store.files import File, Files
-from amqpd.store.format import FileHeader
+from amqpd.store.format import FileHeader, number_in
 from amqpd.store.opening import SEGMENT_DIRECTORY
 from amqpd.store.pagefiles import PageFile, lock_of
 from amqpd.store.segmentscan import (
@@ -68,11 +68,11 @@ class Mender:
             return found[1]
         listed: dict[int, int] = {}
         for name in self._files.names():
-            digits = name.removesuffix(SUFFIX)
-            if name.endswith(SUFFIX) and digits.isdecimal() and name_of(int(digits)) == name:
-                size = self._sound_size(int(digits), name)
+            number = number_in(name, SUFFIX)
+            if number:
+                size = self._sound_size(number, name)
                 if size:
-                    listed[int(digits)] = size
+                    listed[number] = size
                 else:
                     self._keeping.move(SEGMENT_DIRECTORY, name)
         self._replace(listed)

@@ -52,7 +52,7 @@ class PageOptions:
 
 
 class StoredPages(Pages):
-    """The base of both. `compactions` counts files that were rewritten, `written` bytes of pages, for reports."""
+    """The base of both."""
 
     def __init__(
         self,
@@ -66,8 +66,6 @@ class StoredPages(Pages):
         worker: Worker,
     ) -> None:
         super().__init__()
-        self.compactions = 0
-        self.written = 0
         self.worker: Final = worker
         self.options: Final = options
         self.files: Final = PageFiles(
@@ -111,7 +109,6 @@ class StoredPages(Pages):
             taken = written.popleft()
             page = taken.page
             self.pending -= taken.length
-            self.written += taken.length
             self.files.unpin(taken.file)
             if self._unwritten.get(page) is taken:
                 del self._unwritten[page]
@@ -187,7 +184,6 @@ class StoredPages(Pages):
     def compacted(self) -> None:
         """A file has been rewritten; the next one follows, as long as there are files that were there before."""
         self._compaction = None
-        self.compactions += 1
         self._compact(False)
 
     def _compact(self, around: bool) -> None:

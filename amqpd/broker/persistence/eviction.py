@@ -21,10 +21,9 @@ _RESCAN_MS: Final = 100
 
 
 class Evictor:
-    """`evicted` counts bytes, in all."""
+    """Pages out what is too much, a step in each round that finds it `due`."""
 
     def __init__(self, broker: Broker) -> None:
-        self.evicted = 0
         self._evicting = False
         self._broker: Final = broker
         self._longest: list[ReadyList] = []  # the longest last
@@ -53,7 +52,6 @@ class Evictor:
                 self._longest.pop()
             freed += bytes_out
             tried += 1
-        self.evicted += freed
         self._evicting = broker.footprint.bytes > enough
         return self._evicting
 
