@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from amqpd.broker import arguments as names
 from amqpd.broker.consumers import Consumer
 from amqpd.broker.reply_to import PSEUDO_QUEUE
+from amqpd.broker.timers import Timer
 from amqpd.errors import not_allowed, not_found, not_implemented, precondition_failed
 from amqpd.protocol import notices
 from amqpd.protocol.access import READ, check_queue
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from amqpd.broker.message import Unacked
     from amqpd.broker.queues.contract import Queue
     from amqpd.protocol.channel import Channel
+
+RETURNED_AT_ONCE: Final = 2000
+"""Deliveries; more that return to their queues together do so one part after the other."""
 
 
 def basic_qos(channel: Channel, reader: Reader) -> None:
@@ -232,6 +236,9 @@ def _unknown(tag: int) -> Exception:
 
 def settle(channel: Channel, how: int, settled: list[Unacked]) -> None:
     """Carry out what was said of deliveries that were taken from the channel."""
+    if how == REQUEUE and len(settled) > RETURNED_AT_ONCE:
+        Returning(channel, settled).go_on()
+        return
     waiting = _hand_back(channel, how, settled)
     wake(waiting)
     if how == REQUEUE:
@@ -257,6 +264,9 @@ def release(channel: Channel, doomed: list[Consumer], unacked: list[Unacked]) ->
     """
     for consumer in doomed:
         consumer.queue.cancel(consumer)
+    if len(unacked) > RETURNED_AT_ONCE:
+        Returning(channel, unacked).go_on()
+        unacked = []
     _hand_back(channel, REQUEUE, unacked)
     _dispatch([consumer.queue for consumer in doomed] + [entry.queue for entry in unacked])
 
@@ -281,3 +291,47 @@ def _dispatch(queues: list[Queue]) -> None:
     """Each of them once."""
     for queue in dict.fromkeys(queues):
         queue.dispatch()
+
+
+class Returning(Timer):
+    """Very many deliveries that return to their queues: RETURNED_AT_ONCE of them now, more a moment later.
+
+    So that nobody else waits for all of them. A queue gives nothing to consumers before it has everything back, or what
+    is still on its way would be overtaken. A node that stops meanwhile loses nothing: what is not back is as good as
+    unacknowledged.
+    """
+
+    def __init__(self, channel: Channel, unacked: list[Unacked]) -> None:
+        super().__init__()
+        self._channel: Final = channel
+        self._unacked: Final = unacked
+        self._queues: Final[dict[Queue, None]] = {}
+        self._waiting: Final[dict[Consumer, None]] = {}
+        unacked.reverse()  # the next one is the last
+
+    def go_on(self) -> None:
+        """Return some."""
+        some = self._unacked[-RETURNED_AT_ONCE:]
+        del self._unacked[-RETURNED_AT_ONCE:]
+        some.reverse()
+        for queue in dict.fromkeys([entry.queue for entry in some]):
+            if queue not in self._queues:
+                self._queues[queue] = None
+                queue.returning += 1
+        self._waiting.update(_hand_back(self._channel, REQUEUE, some))
+        if self._unacked:
+            broker = self._channel.vhost.broker
+            broker.timers.schedule(self, broker.now_ms + 1)
+        else:
+            self._finish()
+
+    def fire(self, now_ms: int) -> None:
+        self.go_on()
+
+    def _finish(self) -> None:
+        for queue in self._queues:
+            queue.returning -= 1
+        wake(self._waiting)
+        _dispatch(list(self._queues))
+        if self._channel.shared_prefetch:
+            self._channel.wake_consumers()

@@ -3,6 +3,8 @@
 import pytest
 from harness import World, deliver, m, publish
 
+from amqpd.protocol.consuming import RETURNED_AT_ONCE
+
 UNKNOWN = "PRECONDITION_FAILED - unknown delivery tag {}"
 
 
@@ -189,3 +191,56 @@ def test_acks_need_not_be_in_order():
         client >> m("basic.ack", delivery_tag=tag)
     client.quiet()
     assert left(client) == []
+
+
+def many_of(count, **options):
+    """A world whose first client was given `count` messages and settled none; and a second client."""
+    world = World()
+    client = world.client()
+    client.declare("q", **options)
+    client.consume()
+    for start in range(0, count, 500):
+        some = range(start, min(count, start + 500))
+        client.feed(b"".join(publish(b"%d" % number, routing_key="q").frames(1) for number in some))
+        assert len(client.bodies()) == len(some)
+    return world, client, world.client()
+
+
+@pytest.mark.parametrize("end", ["lost", "nack", "recover"])
+def test_very_many_return_in_parts_and_in_order(end):
+    """7: nobody waits for all of them, and nothing overtakes those that are on their way."""
+    count = 2 * RETURNED_AT_ONCE + 500
+    world, client, other = many_of(count)
+    if end == "lost":
+        client.lose()
+    else:
+        client.call("basic.cancel", consumer_tag="t")
+        nack = m("basic.nack", multiple=True, requeue=True)
+        client >> (nack if end == "nack" else m("basic.recover-async", requeue=True))
+    assert other.counts()[0] == RETURNED_AT_ONCE
+    other >> publish(b"new", routing_key="q")
+    other.consume()
+    other.quiet()
+    world.pass_ms(1)
+    other.quiet()
+    world.pass_ms(1)
+    assert other.bodies() == [b"%d" % number for number in range(count)] + [b"new"]
+
+
+def test_a_queue_may_go_while_very_many_return():
+    """7"""
+    world, client, other = many_of(RETURNED_AT_ONCE + 1)
+    client.lose()
+    assert other.call("queue.delete", queue="q").fields["message_count"] == RETURNED_AT_ONCE
+    other.declare("q")
+    world.pass_ms(1)
+    assert other.counts() == (0, 0)
+
+
+def test_a_consumer_gets_very_many_again_that_it_refused():
+    """7"""
+    world, client, _other = many_of(RETURNED_AT_ONCE + 1)
+    client >> m("basic.nack", multiple=True, requeue=True)
+    client.quiet()
+    world.pass_ms(1)
+    assert client.bodies() == [b"%d" % number for number in range(RETURNED_AT_ONCE + 1)]

@@ -257,6 +257,8 @@ class ClassicQueue(Queue):
     # -- messages go
 
     def dispatch(self) -> None:
+        if self.returning:
+            return
         if self.settings.limited:
             self._shorten()  # what came back may be too much, judged once all of it is here (RabbitMQ)
         while self.ready_messages and (not self.expiring or self.expire()) and self.ready_messages:

@@ -33,7 +33,8 @@ class Queue(Destination):
     """The contract. `owner` is the connection of an exclusive queue; `volatile` ones are not listed anywhere.
 
     `absent` ones are of a type that this node does not serve; `type_name` is classic, quorum or stream. `identity` is
-    given to it when the vhost takes it, and tells it from all queues that ever had its name.
+    given to it when the vhost takes it, and tells it from all queues that ever had its name. `returning` is how many
+    lots of deliveries are coming back in parts: until all of them are in, `dispatch` does nothing.
     """
 
     volatile = False
@@ -47,6 +48,7 @@ class Queue(Destination):
         self.type_name = "classic"
         self.identity = b""
         self.deleted = False
+        self.returning = 0
         self.ack_timeout_ms = -1  # how long a delivery may wait for its acknowledgement; -1 for ever
 
     def described(self) -> str:
