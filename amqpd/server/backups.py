@@ -106,11 +106,9 @@ class Backups:
         """Write a backup to `path`, which is made. Raises StorageError, which is nothing to the node."""
         if self._busy:
             raise StorageError("a backup is being made; one at a time")
-        if path.is_relative_to(self._data_dir):
-            raise StorageError(f"{path} is in the node's own directory, which is no place for its backup")
         self._busy = True
         try:
-            target = await trio.to_thread.run_sync(Target, path)
+            target = await trio.to_thread.run_sync(self._target, path)
             try:
                 manifest = await self._make(target)
             except BaseException:
@@ -122,6 +120,12 @@ class Backups:
         size = sum(entry.size for entry in manifest.entries)
         log.info("backup to %s: %d files, %d bytes, as of %s", path, len(manifest.entries), size, manifest.time)
         return manifest
+
+    def _target(self, path: Path) -> Target:
+        """The new directory. Blocks. Raises StorageError."""
+        if path.resolve().is_relative_to(self._data_dir.resolve()):
+            raise StorageError(f"{path} is in the node's own directory, which is no place for its backup")
+        return Target(path)
 
     async def _make(self, target: Target) -> Manifest:
         await self._writer.released()

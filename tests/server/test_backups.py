@@ -208,6 +208,9 @@ async def test_one_backup_at_a_time_and_none_into_what_is_there(tmp_path, monkey
         assert "is not empty" in await refused(broker, tmp_path / "full")
         assert (tmp_path / "full" / "file").exists()
         assert "node's own directory" in await refused(broker, tmp_path / "data" / "backup")
+        (tmp_path / "link").symlink_to(tmp_path / "data")
+        assert "node's own directory" in await refused(broker, tmp_path / "link" / "backup")
+        assert "node's own directory" in await refused(broker, tmp_path / "full" / ".." / "data" / "backup")
         assert "absolute" in await refused(broker, "backup")
         gate = Gate(monkeypatch)
         async with trio.open_nursery() as nursery:
