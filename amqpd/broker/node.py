@@ -196,6 +196,8 @@ class Broker:
     def connection_closed(self, connection: Owner) -> None:
         """A connection that was open has released everything."""
         self.connections.pop(connection, None)
+        if self.keeper is not None:
+            self.keeper.left(connection)
 
     def connection_count(self) -> int:
         """How many connections are open."""

@@ -579,8 +579,7 @@ class Connection(Owner):
         self.broker.timers.cancel(self.answers)
         self._withheld = None
         self._attempt = None
-        self._asking = False
-        self.blocked = False
+        self._asking = self.blocked = self._slowed = False
         for channel in list(self.channels.values()):
             channel.terminate()
         self.channels.clear()

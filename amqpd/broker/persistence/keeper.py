@@ -99,7 +99,7 @@ class Keeper:
         self._sealed_bytes = 0  # of batches that are being written
         self._in_file: Final[dict[int, list[Log]]] = {}
         self._move: Move | None = None
-        self._slowed: list[Owner] = []
+        self._slowed: dict[Owner, None] = {}
         self._tidy_ms = 0
         self._stopping = False
 
@@ -351,12 +351,16 @@ class Keeper:
 
     def slow_down(self, owner: Owner) -> None:
         """`owner` publishes while the disk cannot keep up: it is told when it can go on (`Owner.disk_caught_up`)."""
-        self._slowed.append(owner)
+        self._slowed[owner] = None
+
+    def left(self, owner: Owner) -> None:
+        """`owner` is gone, and waits for nothing: on a full disk that may be for long."""
+        self._slowed.pop(owner, None)
 
     def _go_on(self) -> None:
         self.slow = False
         slowed = self._slowed
-        self._slowed = []
+        self._slowed = {}
         for owner in slowed:
             owner.disk_caught_up()
 

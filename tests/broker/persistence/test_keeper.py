@@ -1,10 +1,13 @@
 """What is written to the journal, in which batch, and who is told when."""
 
+import gc
+
 import pytest
 from harness import SlowCatalogue, deliver, m, publish
 from keeping import Kept, bodies, lasting
 
 from amqpd.errors import StorageError
+from amqpd.protocol.connection import Connection
 
 
 @pytest.fixture
@@ -424,6 +427,22 @@ def test_a_publisher_that_outruns_the_disk_waits_for_it():
     kept.rest()
     assert not kept.keeper.slow
     assert client.heard()[-1].delivery_tag == 3
+
+
+def test_nothing_is_kept_of_a_publisher_that_goes_away_while_it_waits():
+    """A full disk may have publishers wait for hours, and they may come and go all the time."""
+    kept = Kept(unsynced_max=1000)
+    client = kept.world.client()
+    client.declare("q", durable=True)
+    client >> lasting(bytes(2000))
+    client >> lasting(b"notes that the disk is behind")
+    client.lose()
+    kept.world.wires.clear()
+    del client
+    kept.world.pass_ms(60_000)  # timers that were cancelled are forgotten when they would have been due
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Connection) and each.broker is kept.broker]
+    assert kept.keeper.slow
 
 
 def test_pages_hold_up_publishers_no_longer_than_until_they_are_written():
