@@ -155,6 +155,10 @@ class Broker:
         if self._letters_lost & (self._letters_lost - 1) == 0:
             log.error("%d dead letters lost: dead_letters_max (%d) wait", self._letters_lost, len(self._dead_letters))
 
+    def letters_waiting(self) -> int:
+        """How many dead letters wait to be published."""
+        return len(self._dead_letters)
+
     def settle(self) -> None:
         """Publish the dead letters that wait, and those that they cause in turn: LETTERS_A_ROUND of them.
 

@@ -82,5 +82,5 @@ class AckTimeout(Timer):
         if not consumer.cancelled:
             channel.cancel(consumer)
             channel.send(methods.basic_cancel(consumer.tag))
-        consuming.settle(channel, REQUEUE, channel.deliveries.take_of(consumer))
+        consuming.settle_many(channel, REQUEUE, channel.deliveries.take_of(consumer))
         overdue.queue.dispatch()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from amqpd.broker.queues.contract import Queue
     from amqpd.protocol.channel import Channel
 
-RETURNED_AT_ONCE: Final = 2000
-"""Deliveries; more that return to their queues together do so one part after the other."""
+SETTLED_AT_ONCE: Final = 2000
+"""Deliveries; more that are settled together, outside of transactions, are settled one part after the other."""
 
 
 def basic_qos(channel: Channel, reader: Reader) -> None:
@@ -198,13 +198,13 @@ def basic_recover(channel: Channel, reader: Reader) -> None:
     """basic.recover: everything outstanding returns to its queues; recover-ok precedes what is delivered again."""
     _check_requeue(reader)
     channel.send(methods.BASIC_RECOVER_OK_PAYLOAD)
-    settle(channel, REQUEUE, channel.deliveries.take_all())
+    settle_many(channel, REQUEUE, channel.deliveries.take_all())
 
 
 def basic_recover_async(channel: Channel, reader: Reader) -> None:
     """basic.recover-async: the same without an answer."""
     _check_requeue(reader)
-    settle(channel, REQUEUE, channel.deliveries.take_all())
+    settle_many(channel, REQUEUE, channel.deliveries.take_all())
 
 
 def _check_requeue(reader: Reader) -> None:
@@ -227,6 +227,14 @@ def _settle_tags(channel: Channel, how: int, tag: int, multiple: bool) -> None:
     if transaction is not None:
         transaction.settle(how, unacked)
     else:
+        settle_many(channel, how, unacked)
+
+
+def settle_many(channel: Channel, how: int, unacked: list[Unacked]) -> None:
+    """Settle deliveries that no transaction holds together: very many in parts."""
+    if len(unacked) > SETTLED_AT_ONCE:
+        Settling(channel, how, unacked).go_on()
+    else:
         settle(channel, how, unacked)
 
 
@@ -236,9 +244,6 @@ def _unknown(tag: int) -> Exception:
 
 def settle(channel: Channel, how: int, settled: list[Unacked]) -> None:
     """Carry out what was said of deliveries that were taken from the channel."""
-    if how == REQUEUE and len(settled) > RETURNED_AT_ONCE:
-        Returning(channel, settled).go_on()
-        return
     waiting = _hand_back(channel, how, settled)
     wake(waiting)
     if how == REQUEUE:
@@ -264,8 +269,8 @@ def release(channel: Channel, doomed: list[Consumer], unacked: list[Unacked]) ->
     """
     for consumer in doomed:
         consumer.queue.cancel(consumer)
-    if len(unacked) > RETURNED_AT_ONCE:
-        Returning(channel, unacked).go_on()
+    if len(unacked) > SETTLED_AT_ONCE:
+        Settling(channel, REQUEUE, unacked).go_on()
         unacked = []
     _hand_back(channel, REQUEUE, unacked)
     _dispatch([consumer.queue for consumer in doomed] + [entry.queue for entry in unacked])
@@ -293,40 +298,46 @@ def _dispatch(queues: list[Queue]) -> None:
         queue.dispatch()
 
 
-class Returning(Timer):
-    """Very many deliveries that return to their queues: RETURNED_AT_ONCE of them now, more a moment later.
+class Settling(Timer):
+    """Very many deliveries that are settled together: SETTLED_AT_ONCE of them now, more a moment later.
 
-    So that nobody else waits for all of them. A queue gives nothing to consumers before it has everything back, or what
-    is still on its way would be overtaken. A node that stops meanwhile loses nothing: what is not back is as good as
-    unacknowledged.
+    So that nobody else waits for all of them. A queue gives nothing to consumers before it has back everything that
+    returns, or what is still on its way would be overtaken. A node that stops meanwhile keeps what is not settled yet.
     """
 
-    def __init__(self, channel: Channel, unacked: list[Unacked]) -> None:
+    def __init__(self, channel: Channel, how: int, unacked: list[Unacked]) -> None:
         super().__init__()
         self._channel: Final = channel
+        self._how: Final = how
         self._unacked: Final = unacked
-        self._queues: Final[dict[Queue, None]] = {}
+        self._queues: Final[dict[Queue, None]] = {}  # to which something returns
         self._waiting: Final[dict[Consumer, None]] = {}
         unacked.reverse()  # the next one is the last
 
     def go_on(self) -> None:
-        """Return some."""
-        some = self._unacked[-RETURNED_AT_ONCE:]
-        del self._unacked[-RETURNED_AT_ONCE:]
-        some.reverse()
-        for queue in dict.fromkeys([entry.queue for entry in some]):
-            if queue not in self._queues:
-                self._queues[queue] = None
-                queue.returning += 1
-        self._waiting.update(_hand_back(self._channel, REQUEUE, some))
+        """Settle some."""
+        broker = self._channel.vhost.broker
+        letters = broker.letters_waiting()
+        if letters == 0 or letters + SETTLED_AT_ONCE <= broker.limits.dead_letters_max:
+            self._settle_some()
         if self._unacked:
-            broker = self._channel.vhost.broker
             broker.timers.schedule(self, broker.now_ms + 1)
         else:
             self._finish()
 
     def fire(self, now_ms: int) -> None:
         self.go_on()
+
+    def _settle_some(self) -> None:
+        some = self._unacked[-SETTLED_AT_ONCE:]
+        del self._unacked[-SETTLED_AT_ONCE:]
+        some.reverse()
+        if self._how == REQUEUE:
+            for queue in dict.fromkeys([entry.queue for entry in some]):
+                if queue not in self._queues:
+                    self._queues[queue] = None
+                    queue.returning += 1
+        self._waiting.update(_hand_back(self._channel, self._how, some))
 
     def _finish(self) -> None:
         for queue in self._queues:

@@ -3,7 +3,7 @@
 import pytest
 from harness import World, deliver, m, publish
 
-from amqpd.protocol.consuming import RETURNED_AT_ONCE
+from amqpd.protocol.consuming import SETTLED_AT_ONCE
 
 UNKNOWN = "PRECONDITION_FAILED - unknown delivery tag {}"
 
@@ -209,7 +209,7 @@ def many_of(count, **options):
 @pytest.mark.parametrize("end", ["lost", "nack", "recover"])
 def test_very_many_return_in_parts_and_in_order(end):
     """7: nobody waits for all of them, and nothing overtakes those that are on their way."""
-    count = 2 * RETURNED_AT_ONCE + 500
+    count = 2 * SETTLED_AT_ONCE + 500
     world, client, other = many_of(count)
     if end == "lost":
         client.lose()
@@ -217,7 +217,7 @@ def test_very_many_return_in_parts_and_in_order(end):
         client.call("basic.cancel", consumer_tag="t")
         nack = m("basic.nack", multiple=True, requeue=True)
         client >> (nack if end == "nack" else m("basic.recover-async", requeue=True))
-    assert other.counts()[0] == RETURNED_AT_ONCE
+    assert other.counts()[0] == SETTLED_AT_ONCE
     other >> publish(b"new", routing_key="q")
     other.consume()
     other.quiet()
@@ -229,9 +229,9 @@ def test_very_many_return_in_parts_and_in_order(end):
 
 def test_a_queue_may_go_while_very_many_return():
     """7"""
-    world, client, other = many_of(RETURNED_AT_ONCE + 1)
+    world, client, other = many_of(SETTLED_AT_ONCE + 1)
     client.lose()
-    assert other.call("queue.delete", queue="q").fields["message_count"] == RETURNED_AT_ONCE
+    assert other.call("queue.delete", queue="q").fields["message_count"] == SETTLED_AT_ONCE
     other.declare("q")
     world.pass_ms(1)
     assert other.counts() == (0, 0)
@@ -239,8 +239,39 @@ def test_a_queue_may_go_while_very_many_return():
 
 def test_a_consumer_gets_very_many_again_that_it_refused():
     """7"""
-    world, client, _other = many_of(RETURNED_AT_ONCE + 1)
+    world, client, _other = many_of(SETTLED_AT_ONCE + 1)
     client >> m("basic.nack", multiple=True, requeue=True)
     client.quiet()
     world.pass_ms(1)
-    assert client.bodies() == [b"%d" % number for number in range(RETURNED_AT_ONCE + 1)]
+    assert client.bodies() == [b"%d" % number for number in range(SETTLED_AT_ONCE + 1)]
+
+
+def test_very_many_are_acknowledged_in_parts():
+    """7"""
+    world, client, other = many_of(2 * SETTLED_AT_ONCE + 1)
+    queue = world.vhost.queues["q"]
+    client >> m("basic.ack", multiple=True)
+    assert queue.unacked_messages == SETTLED_AT_ONCE + 1
+    client.lose()
+    world.pass_ms(1)
+    world.pass_ms(1)
+    assert queue.unacked_messages == 0
+    assert other.counts()[0] == 0
+
+
+def test_very_many_refused_become_dead_letters_without_exceeding_their_limit():
+    """7, 11: the next are refused when those that were refused before have been published."""
+    world = World(dead_letters_max=SETTLED_AT_ONCE)
+    client = world.client(channels=(1, 2))
+    client.declare("dead")
+    client.declare("q", arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"})
+    client.consume()
+    count = 3 * SETTLED_AT_ONCE
+    for start in range(0, count, 500):
+        some = range(start, start + 500)
+        client.feed(b"".join(publish(b"%d" % number, routing_key="q").frames(1) for number in some))
+    client.bodies()
+    client >> m("basic.nack", multiple=True, requeue=False)
+    for _ in range(20):
+        world.pass_ms(1)
+    assert client.on(2).drain("dead") == [b"%d" % number for number in range(count)]
