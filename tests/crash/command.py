@@ -64,6 +64,21 @@ def images(first: int, seeds: int, seconds: float, shown: bool = True) -> tuple[
     return figures, found
 
 
+def directed() -> list[str]:
+    """Play the directed ones. Returns the violations."""
+    from crash.ledger import Violation
+    from crash.play import Play
+    from crash.scenarios import CLOSELY, scenarios
+
+    found = []
+    for name, history in scenarios().items():
+        try:
+            Play(history, CLOSELY).run()
+        except (Violation, Exception) as error:
+            found.append(f"scenario {name}: {type(error).__name__} {error}")
+    return found
+
+
 def damage(first: int, seeds: int, seconds: float, shown: bool = True) -> tuple[Counter[str], list[str]]:
     """Damage what histories leave. Returns how that was taken, and the violations."""
     from crash.damage import damaged
@@ -109,7 +124,7 @@ def hunt(names: list[str], seconds: float) -> int:
     mutation.install(mutation.mutants()[name])
     prepare()
     begun = time.monotonic()
-    found: list[str] = []
+    found: list[str] = directed()
     seed = 0
     while not found and time.monotonic() - begun < seconds:
         found = images(seed, 10, seconds - (time.monotonic() - begun), False)[1]
@@ -171,6 +186,7 @@ def main() -> int:
         return seed_shown(int(options.names[0]))
     if options.what == "images":
         figures, found = images(options.first, options.seeds, options.seconds)
+        found += directed()
         print(figures)
     else:
         taken, found = damage(options.first, options.seeds, options.seconds)

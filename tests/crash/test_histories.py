@@ -42,6 +42,10 @@ def test_whatever_a_crash_leaves_is_what_was_promised(first):
     assert kinds["remove journal"] + kinds["rename journal"] > CHUNK
 
 
+def test_directed_histories_hold():
+    assert command.directed() == []
+
+
 def test_damage_is_noticed_or_does_no_harm():
     taken, found = command.damage(0, 60, 600.0, shown=False)
     assert found == []
