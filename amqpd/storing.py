@@ -59,6 +59,7 @@ class MessageStore:
             self.workers.close()
             raise
         store = self._store
+        self.workers.on_room = store.journal.room_again
         self.keeper: Final = Keeper(broker, store.journal, store.segments, store.pages, committer, background)
         broker.keeper = self.keeper
         _tell_repairs(data_dir)

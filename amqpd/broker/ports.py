@@ -292,6 +292,9 @@ class Job:
         """It was done."""
         raise NotImplementedError
 
+    def found_no_room(self) -> None:
+        """`run` raised StorageFullError, and will be called again. In the caller's thread, within a round."""
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Worker:

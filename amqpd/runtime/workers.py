@@ -17,6 +17,7 @@ no room, in trio's thread; nothing is finished that comes after a failure.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Final, NamedTuple
@@ -110,6 +111,7 @@ class Workers:
         self.committer: Final = JobThread("committer", self, in_order=True)
         self.background: Final = JobThread("background", self, in_order=False)
         self.stopped = False  # nothing more is begun; set from any thread
+        self.on_room: Callable[[], None] = _nothing  # called when the disk was full and is so no more
         self._done: Final[SimpleQueue[Completion]] = SimpleQueue()
         self._bell: Final = Bell()
         self._closing = False
@@ -202,11 +204,13 @@ class Workers:
         else:
             alarms.clear_for(DISK, SOURCE)
             log.warning("there is room on the disk again: publishers go on")
+            self.on_room()
 
     def _found_no_room(self, worker: JobThread, job: Job, reason: StorageFullError) -> None:
         if not self.without_room:
             log.error("publishers are blocked until there is room on the disk: %s", reason)
         worker.without_room.add(job)
+        job.found_no_room()
 
     def _conclude(self, completion: Completion, driver: Driver) -> None:
         """A job came to its end."""
@@ -227,6 +231,10 @@ class Workers:
     async def _retry(self, completion: Completion) -> None:
         await trio.sleep(RETRY_S)
         completion.worker.try_again(completion.job)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _fatal(reason: BaseException) -> StorageError:

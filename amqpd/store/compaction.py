@@ -162,3 +162,6 @@ class CompactJob(Job):
 
     def finish(self) -> None:
         self._compaction.moved(self._tasks)
+
+    def found_no_room(self) -> None:
+        self._compaction.pages.make_room()

@@ -37,7 +37,7 @@ from amqpd.store.format import (
 )
 from amqpd.store.options import StoreOptions
 from amqpd.store.place import Place, spare_name, spare_number
-from amqpd.store.upkeep import Free, MakeSpare, Prepare
+from amqpd.store.upkeep import Free, MakeSpare, Prepare, RemoveSpare
 from amqpd.wire.primitives import BytesWriter, write_u32, write_u64
 
 START_SIZE: Final = 4 << 20
@@ -87,6 +87,7 @@ class Journal(JournalPort):
         self._spares: Final = spares
         self._sparing = False
         self._coming = 0
+        self._wanted = options.spares
         self._last_spare = max(spares, default=0)
         self._rotating = False
         self._numbers = prepared.number if prepared is not None else places[-1].number if places else 0
@@ -242,7 +243,7 @@ class Journal(JournalPort):
         self.files = len(self._places)
         self.size -= place.size
         spare = 0
-        if place.size >= self._options.file_size and len(self._spares) + self._coming < self._options.spares:
+        if place.size >= self._options.file_size and len(self._spares) + self._coming < self._wanted:
             self._coming += 1
             self._last_spare += 1
             spare = self._last_spare
@@ -256,7 +257,7 @@ class Journal(JournalPort):
         if self._prepared is None and not self._preparing:
             self._preparing = True
             return Prepare(self, self._next(self._options.file_size))
-        if len(self._spares) + self._coming < self._options.spares and not self._sparing:
+        if len(self._spares) + self._coming < self._wanted and not self._sparing:
             self._sparing = True
             self._coming += 1
             self._last_spare += 1
@@ -296,9 +297,24 @@ class Journal(JournalPort):
         self._spares.append(spare)
         self.spares = len(self._spares)
 
+    def give_up_spare(self) -> Job | None:
+        """On a full disk: a spare goes, so that others find room, and none is made until `room_again`.
+
+        None where there is none. The journal itself needs little then: nobody publishes.
+        """
+        self._wanted = 0
+        if not self._spares:
+            return None
+        self.spares -= 1
+        return RemoveSpare(self._files, self._spares.pop())
+
+    def room_again(self) -> None:
+        """The disk is full no more."""
+        self._wanted = self._options.spares
+
     def enough_spares(self) -> bool:
         """Whether none has to be made. Also asked in a worker's thread."""
-        return self.spares >= self._options.spares
+        return self.spares >= self._wanted
 
     def close(self) -> None:
         """Close the files. Blocks; no job of this journal may be under way."""

@@ -41,16 +41,33 @@ PAGE_DIRECTORY: Final = "pages"
 
 
 class Store:
-    """A node's messages. `recovered` is None where the store was made just now."""
+    """A node's messages. `recovered` is None where the store was made just now.
+
+    Where the disk is full a spare file of the journal makes room for pages: the place of those that are consumed can
+    only be won back once what is to be written is there.
+    """
 
     def __init__(
-        self, node_id: bytes, journal: Journal, segments: Segments, pages: TransientPages, recovered: Recovered | None
+        self,
+        node_id: bytes,
+        journal: Journal,
+        segments: Segments,
+        pages: TransientPages,
+        recovered: Recovered | None,
+        background: Worker,
     ) -> None:
         self.node_id: Final = node_id
         self.journal: Final = journal
         self.segments: Final = segments
         self.pages: Final = pages
         self.recovered = recovered
+        self._background: Final = background
+        segments.make_room = pages.make_room = self._make_room
+
+    def _make_room(self) -> None:
+        job = self.journal.give_up_spare()
+        if job is not None:
+            self._background.submit(job)
 
     def close(self) -> None:
         """Close all files, when no job is left. Blocks."""
@@ -134,7 +151,7 @@ class _Opening:
         self._begin(journal)
         self._files.rename(NEW_NODE_NAME, NODE_NAME)
         self._files.sync()
-        return Store(self._node_id, journal, segments, self._pages(), None)
+        return Store(self._node_id, journal, segments, self._pages(), None, self._background)
 
     def recover(self) -> Store:
         """A store that is there."""
@@ -158,7 +175,7 @@ class _Opening:
             places.append(Place(files, self._node_id, one.number, one.size))
         journal = self._journal(scan.sequence, scan.chain, places, self._prepared(scan), self._spares(scan))
         self._begin(journal)
-        return Store(self._node_id, journal, segments, self._pages(), recovered)
+        return Store(self._node_id, journal, segments, self._pages(), recovered, self._background)
 
     def _journal(
         self, sequence: int, chain: int, places: list[Place], prepared: Place | None, spares: list[int]

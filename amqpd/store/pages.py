@@ -66,6 +66,7 @@ class StoredPages(Pages):
         worker: Worker,
     ) -> None:
         super().__init__()
+        self.make_room: Callable[[], None] = nothing  # asked for when the disk is full
         self.worker: Final = worker
         self.options: Final = options
         self.files: Final = PageFiles(
@@ -286,6 +287,9 @@ class WriteJob(Job):
     def finish(self) -> None:
         self._pages.write_job_done()
 
+    def found_no_room(self) -> None:
+        self._pages.make_room()
+
 
 class RemoveJob(Job):
     """Removes files that are of no use."""
@@ -338,3 +342,7 @@ class FetchJob(Job):
         # It may be gone by now, or have been moved, or read meanwhile by somebody who could not wait.
         if self._file.pages.get(self._offset) is page and page.payload is None:
             page.payload = self._payload
+
+
+def nothing() -> None:
+    """What is done where nothing is to be done."""

@@ -36,7 +36,7 @@ from amqpd.store.cipher import Cipher
 from amqpd.store.files import Files
 from amqpd.store.format import SEGMENT, number_in
 from amqpd.store.pagefiles import PageFile, StoredPage
-from amqpd.store.pages import PageOptions, StoredPages
+from amqpd.store.pages import PageOptions, StoredPages, nothing
 from amqpd.store.segmentscan import SUFFIX, Found, ScannedFile, scan
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Segments(StoredPages):
         self._touch(file)
         if self.files.filled:
             self.files.filled = False
-            self.sync(_nothing)  # so that there are never many files to be synced at once
+            self.sync(nothing)  # so that there are never many files to be synced at once
 
     def _touch(self, file: PageFile) -> None:
         if not file.dirty:
@@ -136,11 +136,11 @@ class Segments(StoredPages):
     def tidy(self) -> None:
         super().tidy()
         if self._emptied:
-            self.sync(_nothing)
+            self.sync(nothing)
 
     def compacted(self) -> None:
         super().compacted()
-        self.sync(_nothing)
+        self.sync(nothing)
 
     # -- sync
 
@@ -278,6 +278,9 @@ class SyncJob(Job):
     def finish(self) -> None:
         self._segments.synced(self._dirty, self._waiting)
 
+    def found_no_room(self) -> None:
+        self._segments.make_room()
+
 
 class RemoveJob(Job):
     """Removes files that were kept for somebody who read them."""
@@ -290,10 +293,6 @@ class RemoveJob(Job):
 
     def finish(self) -> None:
         pass
-
-
-def _nothing() -> None:
-    pass
 
 
 def open_segments(

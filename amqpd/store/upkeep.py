@@ -57,6 +57,21 @@ class MakeSpare(Job):
         self._journal.spare_made(0 if self._needless else self._spare)
 
 
+class RemoveSpare(Job):
+    """Give the room of spare number `spare` to others."""
+
+    def __init__(self, files: Files, spare: int) -> None:
+        self._files: Final = files
+        self._spare: Final = spare
+
+    def run(self) -> None:
+        self._files.remove(spare_name(self._spare))
+        self._files.sync()
+
+    def finish(self) -> None:
+        pass
+
+
 class Free(Job):
     """Take the oldest file out of use: it becomes spare number `spare`, or goes where that is 0."""
 

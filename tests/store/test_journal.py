@@ -250,6 +250,32 @@ def test_a_spare_is_not_made_when_enough_were_freed(disk, journal, writer):
     assert journal.spares == 2
 
 
+def test_a_spare_makes_room_for_others_and_is_made_again_later(disk, journal, writer):
+    writer.commit_each({index: bytes(400) for index in range(8)})
+    for _ in range(3):
+        do(journal.prepare())
+    assert journal.spares == 2
+    used = disk.used()
+    do(journal.give_up_spare())
+    assert (journal.spares, used - disk.used()) == (1, SMALL)
+    do(journal.give_up_spare())
+    assert journal.give_up_spare() is None
+    assert journal.prepare() is None, "what was given up is not taken back at once"
+    journal.room_again()
+    do(journal.prepare())
+    do(journal.prepare())
+    assert journal.spares == 2
+
+
+def test_a_freed_file_is_room_for_others_too_where_there_is_none(disk, journal, writer):
+    journal.rotate()
+    writer.commit_each({index: bytes(400) for index in range(3)})
+    journal.give_up_spare()
+    used = disk.used()
+    do(journal.free(1))
+    assert (journal.spares, used > disk.used()) == (0, True)
+
+
 def test_rotation_begins_a_file_with_the_next_batch(journal, writer):
     journal.rotate()
     writer.commit_each({1: b"x"})
