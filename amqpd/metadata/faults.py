@@ -35,6 +35,10 @@ class MetadataBroken(StorageError):
 def refusal(error: BaseException | None, path: Path) -> ConfigError:
     """Why the database at `path` is not used."""
     code = _primary(error)
+    if _without_space(error):
+        return ConfigError(f"{path} cannot be used: no space is left on its file system ({error}); free some")
+    if _is_full(error):
+        return ConfigError(f"{path} cannot be used: no space is left on its file system; free some, and start again")
     if code == sqlite3.SQLITE_NOTADB:
         return no_database(path)
     if code in _DAMAGED:
@@ -45,6 +49,8 @@ def refusal(error: BaseException | None, path: Path) -> ConfigError:
         return unwritable(path, str(error))
     if code == sqlite3.SQLITE_ERROR:  # a table or column that is not there, most of all
         return altered(path, str(error))
+    if code == sqlite3.SQLITE_IOERR:
+        return ConfigError(f"{path} cannot be used: {error}; look after the disk")
     return ConfigError(f"{path} cannot be used: {error}; look after the disk, or {RESTORE}")
 
 
@@ -77,14 +83,23 @@ def failure(error: BaseException | None, path: Path) -> AmqpdError | ValueError:
     A ValueError is for a command that should not have come: one for a vhost or user that is not there.
     """
     code = _primary(error)
-    # SQLITE_IOERR_SHMSIZE: no space for the file that SQLite shares among processes, beside the database.
-    if code == sqlite3.SQLITE_FULL or _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE:
+    if _without_space(error):
         return MetadataBusy(f"{path}: no space is left to store definitions ({error})")
     if code in _BUSY:
         return MetadataBusy(f"{path}: another process is writing to the definitions ({error})")
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ValueError(f"{path}: a command for what is not there ({error})")
     return MetadataBroken(f"{path}: definitions can no longer be stored ({error})")
+
+
+def _without_space(error: BaseException | None) -> bool:
+    # SQLITE_IOERR_SHMSIZE: no space for the file that SQLite shares among processes, beside the database.
+    return _primary(error) == sqlite3.SQLITE_FULL or _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether there is no space: for the database, or for the file beside it that SQLite shares among processes."""
+    return _primary(error) == sqlite3.SQLITE_FULL or _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE
 
 
 def _primary(error: BaseException | None) -> int:

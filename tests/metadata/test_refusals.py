@@ -226,6 +226,17 @@ def test_a_second_store(made):
     Store(made).close()
 
 
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE])
+def test_a_full_disk_is_no_reason_to_move_the_database_away(made, monkeypatch, code):
+    def full(*_args):
+        error = sqlite3.OperationalError("as SQLite says it")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr(database.inspection, "check_columns", full)
+    refused(made, "{path} cannot be used: no space is left on its file system (as SQLite says it); free some")
+
+
 def test_a_refusal_leaves_the_database_to_others(made):
     tell(made, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ConfigError):
@@ -337,3 +348,20 @@ def test_a_database_of_somebody_else_that_is_open_to_others(shared):
         f"{shared} holds password hashes, is open to others, and cannot be closed to them (Operation not permitted); "
         "give it to the user who runs the node"
     )
+
+
+def _error(code):
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE])
+def test_a_full_disk_is_no_reason_to_move_the_database_away(code):
+    text = str(faults.refusal(_error(code), Path("there.sqlite")))
+    assert text == "there.sqlite cannot be used: no space is left on its file system; free some, and start again"
+
+
+def test_nor_is_a_disk_that_fails():
+    text = str(faults.refusal(_error(sqlite3.SQLITE_IOERR_READ), Path("there.sqlite")))
+    assert text == "there.sqlite cannot be used: disk I/O error; look after the disk"
