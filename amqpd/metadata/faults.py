@@ -37,8 +37,6 @@ def refusal(error: BaseException | None, path: Path) -> ConfigError:
     code = _primary(error)
     if _without_space(error):
         return ConfigError(f"{path} cannot be used: no space is left on its file system ({error}); free some")
-    if _is_full(error):
-        return ConfigError(f"{path} cannot be used: no space is left on its file system; free some, and start again")
     if code == sqlite3.SQLITE_NOTADB:
         return no_database(path)
     if code in _DAMAGED:
@@ -94,11 +92,6 @@ def failure(error: BaseException | None, path: Path) -> AmqpdError | ValueError:
 
 def _without_space(error: BaseException | None) -> bool:
     # SQLITE_IOERR_SHMSIZE: no space for the file that SQLite shares among processes, beside the database.
-    return _primary(error) == sqlite3.SQLITE_FULL or _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE
-
-
-def _is_full(error: BaseException | None) -> bool:
-    """Whether there is no space: for the database, or for the file beside it that SQLite shares among processes."""
     return _primary(error) == sqlite3.SQLITE_FULL or _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE
 
 

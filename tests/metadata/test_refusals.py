@@ -356,12 +356,6 @@ def _error(code):
     return error
 
 
-@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE])
-def test_a_full_disk_is_no_reason_to_move_the_database_away(code):
-    text = str(faults.refusal(_error(code), Path("there.sqlite")))
-    assert text == "there.sqlite cannot be used: no space is left on its file system; free some, and start again"
-
-
 def test_nor_is_a_disk_that_fails():
     text = str(faults.refusal(_error(sqlite3.SQLITE_IOERR_READ), Path("there.sqlite")))
     assert text == "there.sqlite cannot be used: disk I/O error; look after the disk"
