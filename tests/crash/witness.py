@@ -146,8 +146,9 @@ class Witness:
 
     # -- a look at everything
 
-    def look(self, queues: dict[str, list[Seen]], crashed: bool) -> None:
-        """All that is in all queues, after a restart. `crashed`: it was not an orderly one."""
+    def look(self, queues: dict[str, list[Seen]], crashed: bool | None) -> None:
+        """All that is in all queues, after a restart. `crashed`: not after an orderly stop; None if only a start was
+        killed after that, which may or may not have got so far that it counts."""
         found: dict[Key, Copy] = {}
         for name, all_seen in queues.items():
             for seen in all_seen:
@@ -169,15 +170,17 @@ class Witness:
             copy.certain, copy.settled, copy.by, copy.delivered, copy.rejected = True, KEPT, None, True, False
         self.counts["found"] += len(found)
 
-    def _look_at(self, copy: Copy, seen: Seen, crashed: bool) -> None:
+    def _look_at(self, copy: Copy, seen: Seen, crashed: bool | None) -> None:
         if copy.settled == GONE:
             self._broken("settled", f"{copy.key} is back after it was settled for certain")
         if not copy.persistent:
             self._broken("transient", f"{copy.key} is transient, and back")
-        if crashed and not seen.redelivered and (copy.certain or copy.key.queue != DEAD):  # it may have died just now
+        if crashed and not seen.redelivered and copy.key.queue != DEAD:
             self._broken("flag", f"{copy.key} may have been delivered before the crash, and is not flagged")
-        if not crashed and copy.delivered != seen.redelivered:
-            self._broken("flag", f"{copy.key}: redelivered is {seen.redelivered}, delivered: {copy.delivered}")
+        if crashed is False and seen.redelivered and not copy.delivered and copy.key.queue != DEAD:  # a rejected one is
+            self._broken("flag", f"{copy.key} is flagged, and nobody got it")
+        if not seen.redelivered and copy.delivered and (copy.certain or copy.key.queue != DEAD or crashed is False):
+            self._broken("flag", f"{copy.key} was delivered, and is not flagged")
 
     def _check_order(self, name: str, copies: list[Copy]) -> None:
         """Of one publisher and priority, in the order in which they were published. Dead letters come as they died."""
