@@ -32,7 +32,8 @@ class Key(NamedTuple):
 class Copy:
     """`certain`: it is stored, so that somebody must have settled it where it is not found. `settled`: KEPT; LEFT when
     a client has settled it, which may come true or not; GONE when it may not be there: settled for certain, refused, or
-    not even tried. `by`: the unit that settles it, if one does."""
+    not even tried. `by`: the unit that settles it, if one does. `fresh`: its first delivery has not been seen, the one
+    without the redelivered flag; what comes over two connections may be seen in another order than it was sent."""
 
     key: Key
     crc: int
@@ -42,6 +43,7 @@ class Copy:
     settled: str = GONE
     by: Unit | None = None
     delivered: bool = False
+    fresh: bool = True
     rejected: bool = False  # settled in a way that makes a dead letter of it, if its queue has a place for those
 
 
@@ -112,10 +114,12 @@ class Witness:
             return None
         if copy.settled == GONE:
             self._broken("settled", f"{copy.key} is delivered again after it was settled for certain")
-        if copy.delivered and not seen.redelivered:
-            self._broken("flag", f"{copy.key} is delivered a second time, without the redelivered flag")
-        if not seen.redelivered and copy.key.queue != DEAD:
-            self._check_next(copy, last)
+        if not seen.redelivered:
+            if not copy.fresh:
+                self._broken("flag", f"{copy.key} is delivered a second time, without the redelivered flag")
+            if copy.key.queue != DEAD:
+                self._check_next(copy, last)
+            copy.fresh = False
         copy.delivered = True
         return copy
 
@@ -167,7 +171,8 @@ class Witness:
         self.units.clear()
         self.copies = found
         for copy in found.values():
-            copy.certain, copy.settled, copy.by, copy.delivered, copy.rejected = True, KEPT, None, True, False
+            copy.certain, copy.settled, copy.by, copy.rejected = True, KEPT, None, False
+            copy.delivered, copy.fresh = True, False
         self.counts["found"] += len(found)
 
     def _look_at(self, copy: Copy, seen: Seen, crashed: bool | None) -> None:
