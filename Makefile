@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help venv compiled run test test-interpreted test-compiled lint interop compare docs check-dist check-image \
-    check-deb raft coverage fuzz clean
+    check-deb crash raft coverage fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,9 @@ check-image: $(DEV)/.stamp ## the steps of the Dockerfile in a clean Debian, and
 
 check-deb: $(DEV)/.stamp ## the Debian package: built, installed, upgraded, removed in clean Debians (root)
 	$(DEV)/bin/python tools/check_deb.py $(ARGS)
+
+crash: $(DEV)/.stamp ## the proofs of the message store; ARGS="kills --rounds 1000" or "images --seeds 100000 --seconds 3600" for long
+	$(DEV)/bin/python tools/crash $(ARGS)
 
 raft: $(DEV)/.stamp ## the proofs of the Raft core; ARGS="--seeds 100000 --seconds 3600" for long
 	$(DEV)/bin/python tools/raft $(ARGS)

@@ -1,7 +1,10 @@
 """What tools/crash does: everything that is to prove the message store, or a part of it.
 
+    tools/crash                         all of it within CI's budget; the figures in one line, which is the last
     tools/crash images [--seeds N] [--first N] [--seconds S]     histories, with crash images on the way, and faults
     tools/crash damage [--seeds N] [--first N] [--seconds S]     files that are not what they were
+    tools/crash kills [--rounds N] [--first SEED] [--seconds S]  the real server, ended at random moments under load
+    tools/crash faults                  a disk that is full or fails, files that are missing, a clock that jumps
     tools/crash seed N                  one history; if it fails, the shortest that fails in the same way
     tools/crash mutants [--seconds S] [NAME ...]                 who is found of the bugs put in, and how soon
 
@@ -13,20 +16,29 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crash import mutation
+
+if TYPE_CHECKING:
+    from crash.play import Figures
 
 TESTS = Path(__file__).resolve().parents[1]
 SHORTEN_S = 60.0
 DAMAGES = 40  # for each history
 MUTANT_S = 60.0
 DAMAGE_SHARE = 0.2  # of the time in which a mutant is hunted
+ROUNDS = 50  # of kills in CI
+IMAGES_S, DAMAGE_S, KILLS_S = 45.0, 20.0, 120.0
+FAULTS = ("tests/crash/test_faults.py", "tests/test_storing.py")
+FAULTS_S = 300.0
 
 
 def prepare() -> None:
@@ -41,7 +53,7 @@ def told_failure(seed: int, error: BaseException) -> str:
     return f"seed {seed}: {type(error).__name__} {error}"
 
 
-def images(first: int, seeds: int, seconds: float, shown: bool = True) -> tuple[object, list[str]]:
+def images(first: int, seeds: int, seconds: float, shown: bool = True) -> tuple[Figures, list[str]]:
     """Play histories until there are enough, or time is over. Returns the figures and the violations."""
     from crash.history import history
     from crash.ledger import Violation
@@ -98,6 +110,62 @@ def damage(first: int, seeds: int, seconds: float, shown: bool = True) -> tuple[
             if shown:
                 print(found[-1], flush=True)
     return taken, found
+
+
+def kills(rounds: int, seed: int, seconds: float) -> tuple[Counter[str], list[str]]:
+    """Kill rounds. Returns the figures and the violations."""
+    from crash.kills import kills as played
+
+    counts, found = played(rounds, seconds, seed, lambda line: print(line, flush=True))
+    for name, count in sorted(counts.items()):
+        print(f"{count:8} {name}")
+    print(*found, sep="\n", end="\n" if found else "")
+    return counts, found
+
+
+def faults() -> tuple[int, list[str]]:
+    """The tests of what the disk, the files and the clock can do to a node. Returns how many held, and what did not."""
+    files = [name for name in FAULTS if (TESTS.parent / name).exists()]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=TESTS.parent, timeout=FAULTS_S, check=False)
+    lines = run.stdout.splitlines()
+    for line in lines:
+        if line.startswith("SKIPPED"):
+            print(f"*** {line}", flush=True)
+    held = re.search(r"(\d+) passed", lines[-1] if lines else "")
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    if run.returncode and not failed:
+        failed = [f"pytest ended with exit code {run.returncode}: {(run.stdout + run.stderr)[-500:]}"]
+    print(*failed, sep="\n", end="\n" if failed else "")
+    return int(held[1]) if held else 0, failed
+
+
+def everything() -> int:
+    """All of it. Returns the exit code."""
+    prepare()
+    seed = commit_seed()
+    print(f"seeds from 0, and from {seed}, which is this commit's", flush=True)
+    figures, found = images(0, 100, IMAGES_S / 2)
+    more, others = images(seed, 1000, IMAGES_S / 2)
+    figures.add(more)
+    found += others + directed()
+    print(figures, flush=True)
+    taken, others = damage(seed, 1000, DAMAGE_S)
+    found += others
+    print(f"damage: {dict(sorted(taken.items()))}", flush=True)
+    counts, others = kills(ROUNDS, seed, KILLS_S)
+    found += others
+    held, others = faults()
+    found += others
+    damages = sum(taken.values())
+    print(f"crash: {figures.images} images, {counts['kills']} kills, {damages + held} faults, {len(found)} lost")
+    return 1 if found else 0
+
+
+def commit_seed() -> int:
+    """A number for the present commit, so that each of them plays something that none has played before."""
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=TESTS.parent, check=False)
+    return int(asked.stdout[:6] or "1", 16) if asked.returncode == 0 else 1
 
 
 def seed_shown(seed: int) -> int:
@@ -171,12 +239,21 @@ def mutants(names: list[str], seconds: float) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/crash", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("images", "damage", "seed", "mutants", "hunt"))
+    parser.add_argument("what", nargs="?", choices=("images", "damage", "kills", "faults", "seed", "mutants", "hunt"))
     parser.add_argument("names", nargs="*", help="mutants, or a seed")
     parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=MUTANT_S)
     options = parser.parse_intermixed_args()
+    if options.what is None:
+        return everything()
+    if options.what == "kills":
+        return 1 if kills(options.rounds, options.first, max(options.seconds, 10.0 * options.rounds))[1] else 0
+    if options.what == "faults":
+        held, failed = faults()
+        print(f"{held} held, {len(failed)} did not")
+        return 1 if failed else 0
     if options.what == "hunt":
         return hunt(options.names, options.seconds)
     if options.what == "mutants":
