@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from amqpd.errors import ConfigError, KeyMissingError
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # type: ignore[import-not-found,unused-ignore]
 
 PLAIN: Final = bytes(16)
 """The key id of files that are not encrypted."""
@@ -50,7 +50,7 @@ class Lock:
 
     def open(self, number: int, data: bytes, associated: bytes) -> bytes | None:
         """The reverse; None where key, number, data or what is associated are not those of the sealing."""
-        from cryptography.exceptions import InvalidTag
+        from cryptography.exceptions import InvalidTag  # type: ignore[import-not-found,unused-ignore]
 
         try:
             return self._key.decrypt(number.to_bytes(12, "big"), data, associated)
@@ -63,7 +63,7 @@ class Cipher:
 
     def __init__(self, path: str) -> None:
         """Reads the file, which blocks. Raises ConfigError."""
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # type: ignore[import-not-found,unused-ignore]
 
         self._path: Final = path
         self._aesgcm: Final = AESGCM
