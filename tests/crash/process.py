@@ -19,6 +19,7 @@ import pika
 
 START_S = 30.0  # how long a start may take: a hundred times what it needs
 END_S = 30.0
+BLOCKED_S = 3.0  # who may not publish for so long hangs up
 SETTINGS = {"password_hashing": "sha256", "shutdown_timeout": "5s", "heartbeat": "60s"}
 LISTENING = re.compile(rb"listens on 127\.0\.0\.1:(\d+)")
 
@@ -84,17 +85,25 @@ class Server:
         self.spawn()
         return self.wait()
 
-    def refused(self) -> str:
-        """Start, which has to fail with exit code 1 and one line that says why. Returns the line."""
+    def refusal(self) -> str:
+        """Start. Returns nothing, or the one line that says why it ended, which has to be with exit code 1."""
         code, text = 0, ""
         try:
             self.start()
         except NoStart as error:
             code, text = error.code, error.text
-        self.kill()
+        if not code:
+            return ""
         assert code == 1, f"exit code {code}: {text}"
         assert "Traceback" not in text, text
         return text.splitlines()[-1]
+
+    def refused(self) -> str:
+        """Start, which has to fail. Returns why."""
+        why = self.refusal()
+        self.kill()
+        assert why, "it has started"
+        return why
 
     def said(self) -> bytes:
         """What it has logged since it was started last."""
@@ -136,7 +145,7 @@ class Server:
         return self.ended()
 
     def parameters(self) -> pika.ConnectionParameters:
-        return pika.ConnectionParameters("127.0.0.1", self.port, heartbeat=0, blocked_connection_timeout=20)
+        return pika.ConnectionParameters("127.0.0.1", self.port, heartbeat=0, blocked_connection_timeout=BLOCKED_S)
 
     def connect(self) -> pika.BlockingConnection:
         return pika.BlockingConnection(self.parameters())
