@@ -25,7 +25,7 @@ from amqpd.raft.codec import decode_message, encode_message
 from amqpd.raft.messages import APPEND, APPEND_REPLY, SNAPSHOT, Append, Members, Message
 
 TICK = 10
-HEAL_TICKS = 80  # without any progress
+HEAL_TICKS = 160  # without any progress: three of four must agree on one of them, by chance, without pre-vote
 SIZES = (1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7)
 FAULTS = (
     "drop", "duplicate", "reorder", "clog", "crash", "torn", "enospc", "eio", "rot", "damage", "stale", "empty",

@@ -26,6 +26,7 @@ EARLY = {
 REGRESSIONS = {
     66: "a member that joined late, with an old program, kept the version of the machine down",
     1004109: "orders to hand over, one after the other, put off the check of the quorum",
+    1114311: "twenty elections in a row that nobody won passed for a group that cannot elect",
     469: "a new voter that had long been silent as a learner was taken for a lost majority",
 }
 
