@@ -12,6 +12,7 @@ from operating import running
 from peer import Peer, until
 
 from amqpd.app import error_in
+from amqpd.broker.ports import Job
 from amqpd.errors import (
     AmqpdError,
     ConfigError,
@@ -253,15 +254,20 @@ async def test_little_free_space_blocks_publishers(tmp_path):
         await until(lambda: not alarms.active)
 
 
-async def test_a_bug_while_a_batch_is_finished_ends_the_node(tmp_path, monkeypatch):
-    def bug(_keeper, _commit):
+class Bug(Job):
+    """Work that was done, and what follows it is wrong."""
+
+    def run(self):
+        pass
+
+    def finish(self):
         raise KeyError("ref")
 
+
+async def test_a_bug_when_work_is_finished_ends_the_node(tmp_path):
     with pytest.RaisesGroup(pytest.RaisesExc(StorageError, match="internal error"), flatten_subgroups=True):
         async with running(tmp_path) as broker:
-            peer = await open_queue(broker)
-            monkeypatch.setattr("amqpd.broker.persistence.keeper.Keeper.committed", bug)
-            await peer.send(publish(b"1", delivery_mode=2))
+            broker.node.messages.workers.committer.submit(Bug())
             await trio.sleep_forever()
 
 
