@@ -104,6 +104,7 @@ class Play:
         self.due: set[Held] = set()  # deliveries of which the next batch must say that they are settled
         self.purged: set[bytes] = set()
         self.deleted: set[str] = set()
+        self.doomed: set[bytes] = set()  # deleted; the journal may hear of it much later
         self.audited_to = -1
         self.node: Node
         self.clients: Clients
@@ -368,7 +369,7 @@ class Play:
         token: Token = (copy.number, copy.root)
         held = (identity, token)
         name = self.ledger.queues[identity]
-        if held in self.clients.acked or identity in self.purged or name in self.deleted:
+        if held in self.clients.acked or identity in self.purged | self.doomed or name in self.deleted:
             self.book.asked(token, "settled")
             return
         facts = self.history.queues[name]
@@ -428,6 +429,7 @@ class Play:
     def _do_delete(self, name: str) -> None:
         self.audit()
         self.deleted.add(name)
+        self.doomed.add(self.clients.identity(name))
         self.clients.delete(name)
 
     def _do_declare(self, name: str) -> None:

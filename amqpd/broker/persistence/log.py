@@ -151,6 +151,10 @@ class Log:
         """Whether it has anything that a restart must find."""
         return bool(self._lent) or len(self.ready) > 0
 
+    def leaving(self) -> bool:
+        """Whether its queue is deleted, and that is not stored yet."""
+        return self.gone and not self.forgotten
+
     # -- homes
 
     def began(self, file: int, position: int) -> None:

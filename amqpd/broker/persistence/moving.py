@@ -7,6 +7,8 @@ A move goes through stages, and waits in between for the disk:
     settled   that batch is on disk, and the pages have been told what it says of them, as all before it
     synced    pages, and what was settled on them, are on disk: nothing needs the file any more
 
+A log whose queue is being deleted is waited for: until that is stored a crash brings the queue back.
+
 In steady traffic messages die young, nothing is left to move, and a file costs one sync of segment files.
 
 Invariant: while a move is under way no other begins; files are freed in their order.
@@ -56,7 +58,7 @@ class Move:
         if self._stage == _MOVING:
             self._step()
             if self._logs:
-                return True
+                return not self._logs[0].leaving()
             self._stage = _SETTLING
             self._needed = keeper.gathered()
         if self._stage == _SETTLING and keeper.committed_to >= self._needed and keeper.told():
@@ -66,7 +68,7 @@ class Move:
 
     def _step(self) -> None:
         spent = 0
-        while self._logs and spent < _AT_ONCE:
+        while self._logs and spent < _AT_ONCE and not self._logs[0].leaving():
             spent += _LOG_COST + self._move(self._logs[0])
 
     def _move(self, log: Log) -> int:
