@@ -35,7 +35,7 @@ SHORTEN_S = 60.0
 DAMAGES = 40  # for each history
 MUTANT_S = 60.0
 DAMAGE_SHARE = 0.2  # of the time in which a mutant is hunted
-SEEDS = 120  # the same each time: others are for the long runs
+SEEDS, DAMAGE_SEEDS = 120, 60  # the same each time: others are for the long runs
 ROUNDS = 50  # of kills in CI
 IMAGES_S, DAMAGE_S, KILLS_S = 45.0, 20.0, 120.0
 FAULTS = "tests/crash/test_faults.py"
@@ -146,7 +146,7 @@ def everything() -> int:
     figures, found = images(0, SEEDS, IMAGES_S)
     found += directed()
     print(figures, flush=True)
-    taken, others = damage(0, SEEDS, DAMAGE_S)
+    taken, others = damage(0, DAMAGE_SEEDS, DAMAGE_S)
     found += others
     print(f"damage: {dict(sorted(taken.items()))}", flush=True)
     counts, others = kills(ROUNDS, 0, KILLS_S)
