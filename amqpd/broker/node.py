@@ -146,7 +146,9 @@ class Broker:
             raise StorageError(f"internal error while a batch was gathered ({error!r}): the node stops") from error
 
     def dead_letter(self, letter: DeadLetter) -> None:
-        """A queue let a message go: it is published at the end of the round."""
+        """A queue let a message go: it is published, and settled in its queue, at the end of the round."""
+        if self.keeper is not None:
+            self.keeper.changes += 1  # whoever answers for this round waits for that, too
         if len(self._dead_letters) < self.limits.dead_letters_max:
             self._dead_letters.append(letter)
             return

@@ -330,6 +330,21 @@ def test_a_transaction_waits_for_acknowledgements_that_join_others(kept):
     second << m("tx.commit-ok")
 
 
+def test_a_transaction_waits_for_the_dead_letters_that_it_makes(kept):
+    """They are published, and settled in their queue, at the end of the round: after the commit was read."""
+    kept.client.declare("source", {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "q"}, durable=True)
+    kept.client.send(lasting(queue="source"))
+    kept.rest()
+    kept.client >> m("basic.get", queue="source")
+    kept.client.expect("basic.get-ok")
+    kept.client.call("tx.select")
+    kept.client.send(m("basic.reject", delivery_tag=1), m("tx.commit"))
+    kept.client.quiet()
+    kept.commit()
+    kept.client << m("tx.commit-ok")
+    assert kinds(kept)[-1] == ["entry", "settle"]
+
+
 def test_a_transaction_of_what_needs_no_disk_is_answered_at_once(kept):
     kept.client.call("tx.select")
     kept.client >> publish(b"x", "q")
