@@ -56,6 +56,7 @@ class Publisher:
         self._vhost: Final = channel.vhost
         self._broker: Final = channel.vhost.broker
         self._alarms: Final = channel.vhost.broker.alarms
+        self._keeper: Final = channel.vhost.broker.keeper
         self._number: Final = channel.number
         self._signed_number: Final = channel.number if channel.number <= 0x7FFF else channel.number - 0x1_0000
         self._max_size: Final = channel.vhost.broker.limits.max_message_size
@@ -298,11 +299,13 @@ class Publisher:
         if transaction is not None:
             transaction.publish(queues, message, mandatory)
         else:
-            keeper = self._broker.keeper
-            changes = keeper.changes if keeper is not None else 0
-            accepted = self.enqueue(queues, message, mandatory)
+            keeper = self._keeper
             confirms = self.confirms
-            if confirms is not None:
+            if confirms is None:
+                self.enqueue(queues, message, mandatory)
+            else:
+                changes = keeper.changes if keeper is not None else 0
+                accepted = self.enqueue(queues, message, mandatory)
                 number = confirms.begin()
                 if keeper is not None and keeper.changes != changes and accepted:
                     keeper.confirm(self._channel, number)

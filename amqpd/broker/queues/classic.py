@@ -203,10 +203,7 @@ class ClassicQueue(Queue):
         for _ in range(LET_GO_AT_ONCE):
             if not self.ready_messages or not self._overflows(0, 0):
                 return
-            level = self._head_level()
-            message = self._pop(level)
-            level.lend(message)
-            self._dead_letter(level, message, deadletter.MAXLEN, level.position)
+            self._let_go(self._head_level(), deadletter.MAXLEN)
         if self._surplus is None:
             self._surplus = SurplusTimer(self)
         broker = self.vhost.broker
@@ -232,9 +229,7 @@ class ClassicQueue(Queue):
             if due_ms > broker.now_ms:
                 broker.timers.schedule(self._expiry, due_ms)
                 return True
-            message = self._pop(level)
-            level.lend(message)
-            self._dead_letter(level, message, deadletter.EXPIRED, level.position)
+            self._let_go(level, deadletter.EXPIRED)
         broker.timers.schedule(self._expiry, broker.now_ms + 1)
         return False
 
@@ -338,6 +333,12 @@ class ClassicQueue(Queue):
         if not self.deleted:
             message = unacked.message
             self._dead_letter(self._level_of(message), message, deadletter.REJECTED, unacked.position, marked)
+
+    def _let_go(self, level: ReadyList, reason: str) -> None:
+        """The head of `level` need not wait any more."""
+        message = self._pop(level)
+        level.lend(message)
+        self._dead_letter(level, message, reason, level.position)
 
     def _dead_letter(
         self, level: ReadyList | None, message: Message, reason: str, position: int = -1, marked: bool = False

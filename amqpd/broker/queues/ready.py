@@ -155,9 +155,10 @@ class ReadyList:
         size = len(message.content) + OVERHEAD
         self.resident += size
         self._footprint.bytes += size
-        log = self.log
-        if log is not None and message.persistent:
-            log.add(position, message)
+        if message.persistent:
+            log = self.log
+            if log is not None:
+                log.add(position, message)
 
     def pass_by(self, message: Message, kept: bool) -> int:
         """The position of a message that is delivered without ever standing here. Only while the list is empty.
@@ -165,12 +166,12 @@ class ReadyList:
         `kept` when it is to be acknowledged.
         """
         position = self.next
-        self.next = position + 1
-        self._base = position + 1
-        log = self.log
-        if kept and log is not None and message.persistent:
-            log.add(position, message)
-            log.lend(position, message)
+        self.next = self._base = position + 1
+        if kept and message.persistent:
+            log = self.log
+            if log is not None:
+                log.add(position, message)
+                log.lend(position, message)
         return position
 
     def put_back(self, position: int, message: Message) -> None:
