@@ -136,6 +136,17 @@ class Broker:
             for owner in touched:
                 owner.flush()
 
+    def changes(self) -> int:
+        """A number that grows with everything that has to reach the disk."""
+        return self.keeper.changes if self.keeper is not None else 0
+
+    def settle_since(self, changes: int, stored: Callable[[], None]) -> bool:
+        """True where nothing came after `changes`. Else False; `stored` is called, in a round, once that is on disk."""
+        if self.keeper is None or self.keeper.changes == changes:
+            return True
+        self.keeper.when_stored(stored)
+        return False
+
     def _commit(self, keeper: Keeper) -> None:
         """Raises StorageError, also for a bug: a batch that is half gathered must never be written."""
         try:

@@ -314,17 +314,17 @@ class Connection(Owner):
 
     def reply(self, channel: int, payload: bytes) -> None:
         """Write the answer of a method that changed definitions: once these are stored, and reading stops till then."""
-        if not self.broker.catalogue.settle(self._stored):
-            self._withhold(channel, payload)
-        elif payload:
-            self.send(channel, payload)
+        self._answer(self.broker.catalogue.settle(self._stored), channel, payload)
 
-    def reply_when_stored(self, keeper: Keeper, channel: int, payload: bytes) -> None:
-        """Write an answer once all that happened in this round is on disk, and reading stops till then."""
-        keeper.when_stored(self._stored)
-        self._withhold(channel, payload)
+    def reply_after(self, changes: int, channel: int, payload: bytes) -> None:
+        """Write an answer once all that came after `changes` (Broker.changes) is on disk; reading stops till then."""
+        self._answer(self.broker.settle_since(changes, self._stored), channel, payload)
 
-    def _withhold(self, channel: int, payload: bytes) -> None:
+    def _answer(self, stored: bool, channel: int, payload: bytes) -> None:
+        if stored:
+            if payload:
+                self.send(channel, payload)
+            return
         out = BytesWriter()
         if payload:
             write_frame(out, METHOD, channel, payload)

@@ -73,8 +73,7 @@ def tx_commit(channel: Channel, reader: Reader) -> None:
     """tx.commit: publish first, then settle. All of it is one round's, so it reaches the disk whole or not at all."""
     reader.finish()
     transaction = _transaction(channel)
-    keeper = channel.vhost.broker.keeper
-    changes = keeper.changes if keeper is not None else 0
+    changes = channel.vhost.broker.changes()
     complete = True
     for publish in transaction.take_published():
         queues = [queue for queue in publish.queues if not queue.deleted]
@@ -85,10 +84,7 @@ def tx_commit(channel: Channel, reader: Reader) -> None:
         consuming.settle(channel, settlement.how, settlement.unacked)
     if not complete:
         raise precondition_failed("partial tx completion")
-    if keeper is not None and keeper.changes != changes:
-        channel.connection.reply_when_stored(keeper, channel.number, methods.TX_COMMIT_OK_PAYLOAD)
-    else:
-        channel.send(methods.TX_COMMIT_OK_PAYLOAD)
+    channel.connection.reply_after(changes, channel.number, methods.TX_COMMIT_OK_PAYLOAD)
 
 
 def tx_rollback(channel: Channel, reader: Reader) -> None:

@@ -237,13 +237,10 @@ def queue_purge(channel: Channel, reader: Reader) -> None:
     nowait = reader.octet() & 1 != 0
     reader.finish()
     queue = find_queue(channel, name)
-    keeper = channel.vhost.broker.keeper
-    changes = keeper.changes if keeper is not None else 0
-    answer = methods.counted(methods.QUEUE_PURGE_OK, queue.purge())
-    if keeper is not None and keeper.changes != changes and not nowait:
-        channel.connection.reply_when_stored(keeper, channel.number, answer)
-    else:
-        _answer(channel, nowait, answer)
+    changes = channel.vhost.broker.changes()
+    count = queue.purge()
+    if not nowait:
+        channel.connection.reply_after(changes, channel.number, methods.counted(methods.QUEUE_PURGE_OK, count))
 
 
 def queue_delete(channel: Channel, reader: Reader) -> None:
