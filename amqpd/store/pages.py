@@ -268,11 +268,11 @@ class TransientPages(StoredPages):
             return
         if file is not self.files.current or file.size * 8 >= self.options.size_max:
             self.files.discard(file)
-            self.worker.submit(RemoveJob(self))
+            self.worker.submit(Task(self.files.remove_unused, nothing))
 
     def sync(self, done: Callable[[], None]) -> None:
         """`done` in a later round. There is nothing to wait for: these pages are never needed after a crash."""
-        self.worker.submit(NoJob(done))
+        self.worker.submit(Task(nothing, done))
 
 
 class WriteJob(Job):
@@ -291,27 +291,15 @@ class WriteJob(Job):
         self._pages.make_room()
 
 
-class RemoveJob(Job):
-    """Removes files that are of no use."""
+class Task(Job):
+    """A job that is one call, and another when it is done."""
 
-    def __init__(self, pages: StoredPages) -> None:
-        self._pages: Final = pages
-
-    def run(self) -> None:
-        self._pages.files.remove_unused()
-
-    def finish(self) -> None:
-        pass
-
-
-class NoJob(Job):
-    """Nothing, but later."""
-
-    def __init__(self, done: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], None], done: Callable[[], None]) -> None:
+        self._work: Final = work
         self._done: Final = done
 
     def run(self) -> None:
-        pass
+        self._work()
 
     def finish(self) -> None:
         self._done()

@@ -36,7 +36,7 @@ from amqpd.store.cipher import Cipher
 from amqpd.store.files import Files
 from amqpd.store.format import SEGMENT, number_in
 from amqpd.store.pagefiles import PageFile, StoredPage
-from amqpd.store.pages import PageOptions, StoredPages, nothing
+from amqpd.store.pages import PageOptions, StoredPages, Task, nothing
 from amqpd.store.segmentscan import SUFFIX, Found, ScannedFile, scan
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class Segments(StoredPages):
         """The counterpart of a count in `pins`."""
         self.pins -= 1
         if self.pins == 0:
-            self.worker.submit(RemoveJob(self))
+            self.worker.submit(Task(self.remove_left_over, nothing))
 
     def remove_left_over(self) -> None:
         """Remove what no inventory lists any more, unless somebody reads it. For a worker. Can be done again."""
@@ -280,19 +280,6 @@ class SyncJob(Job):
 
     def found_no_room(self) -> None:
         self._segments.make_room()
-
-
-class RemoveJob(Job):
-    """Removes files that were kept for somebody who read them."""
-
-    def __init__(self, segments: Segments) -> None:
-        self._segments: Final = segments
-
-    def run(self) -> None:
-        self._segments.remove_left_over()
-
-    def finish(self) -> None:
-        pass
 
 
 def open_segments(
