@@ -12,7 +12,7 @@ from typing import Final
 from amqpd.errors import DamagedError, MalformedError, StorageError
 from amqpd.maintenance import definitions as databases
 from amqpd.maintenance import journal as journals
-from amqpd.maintenance.damage import Damage, queue_name
+from amqpd.maintenance.damage import Damage
 from amqpd.maintenance.definitions import Definitions
 from amqpd.maintenance.directory import NodeDirectory
 from amqpd.maintenance.journal import JournalRead, RecordReader
@@ -20,7 +20,7 @@ from amqpd.pageindex import PageIndex, decode
 from amqpd.ranges import Ranges
 from amqpd.store import inventory
 from amqpd.store.cipher import Cipher
-from amqpd.store.contents import Log, LogKey
+from amqpd.store.contents import Log, LogKey, queue_name
 from amqpd.store.format import ENTRY
 from amqpd.store.opening import JOURNAL_DIRECTORY, NODE_NAME, SEGMENT_DIRECTORY
 from amqpd.store.segmentscan import Found, Problem, RecoveredPage, read_all

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from amqpd.ranges import Ranges
+from amqpd.store.survey import messages_named
 from amqpd.text import one_line
-
-MOST_SPANS: Final = 20
-"""Ranges of messages that are named for a queue."""
 
 
 class Damage:
@@ -32,7 +30,7 @@ class Damage:
         """The messages, for people."""
         if not self.messages:
             return ""
-        return ", ".join(one_line(f"{name}{_spans(self.messages[name])}") for name in sorted(self.messages))
+        return ", ".join(one_line(f"{name}{messages_named(self.messages[name])}") for name in sorted(self.messages))
 
     def __str__(self) -> str:
         place = self.path if self.offset < 0 else f"{self.path}, byte {self.offset}"
@@ -48,17 +46,3 @@ class Damage:
             "problem": self.problem,
             "messages": messages,
         }
-
-
-def _spans(ranges: Ranges) -> str:
-    spans = ranges.spans()
-    if not spans:
-        return ""
-    texts = [str(first) if first == last else f"{first} to {last}" for first, last in spans[:MOST_SPANS]]
-    return f" (messages {', '.join(texts)}{' and more' if len(spans) > MOST_SPANS else ''})"
-
-
-def queue_name(label: bytes, level: int) -> str:
-    """A log by its label and level: VHOST/QUEUE, with the priority where there is one."""
-    text = label.decode("utf-8", "backslashreplace")
-    return f"{text} (priority {level})" if level else text

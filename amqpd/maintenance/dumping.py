@@ -12,12 +12,11 @@ from typing import Final
 
 from amqpd import pageindex
 from amqpd.errors import MalformedError
-from amqpd.maintenance.damage import queue_name
 from amqpd.maintenance.directory import NodeDirectory
 from amqpd.maintenance.journal import Item, RecordReader
 from amqpd.maintenance.messages import Described, describe
 from amqpd.store import blocks, inventory
-from amqpd.store.contents import LogKey
+from amqpd.store.contents import LogKey, queue_name
 from amqpd.store.format import ENTRY, FORGET, GROUP, MARK, SETTLE, START, STOP
 from amqpd.store.opening import JOURNAL_DIRECTORY, SEGMENT_DIRECTORY
 from amqpd.store.pagefiles import PageFile, lock_of

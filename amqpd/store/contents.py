@@ -60,8 +60,13 @@ class Log:
 
     def name(self) -> str:
         """For people."""
-        text = self.label.decode("utf-8", "backslashreplace")
-        return f"{text} (priority {self.level})" if self.level else text
+        return queue_name(self.label, self.level)
+
+
+def queue_name(label: bytes, level: int) -> str:
+    """A log by its label and level: VHOST/QUEUE, with the priority where there is one."""
+    text = label.decode("utf-8", "backslashreplace")
+    return f"{text} (priority {level})" if level else text
 
 
 class Contents:

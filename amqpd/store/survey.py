@@ -55,7 +55,7 @@ class DamageReport:
         if not self.concerned:
             return "Which queues that concerns cannot be told."
         names = sorted(self.concerned)
-        texts = [f"{name}{_indexes(self.concerned[name])}" for name in names[:MOST_NAMED]]
+        texts = [f"{name}{messages_named(self.concerned[name])}" for name in names[:MOST_NAMED]]
         hidden = len(names) - MOST_NAMED
         return f"Concerned, at least: {', '.join(texts)}{f', and {hidden} more' if hidden > 0 else ''}."
 
@@ -91,7 +91,8 @@ def read_journal(
     return scan, contents, torn
 
 
-def _indexes(ranges: Ranges) -> str:
+def messages_named(ranges: Ranges) -> str:
+    """Which messages, in words: nothing for none, and not all of very many."""
     spans = ranges.spans()
     if not spans:
         return ""
