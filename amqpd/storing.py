@@ -26,6 +26,7 @@ from amqpd.runtime.workers import Workers
 from amqpd.server.backups import Backups
 from amqpd.store.cipher import Cipher
 from amqpd.store.files import DiskFiles
+from amqpd.store.format import SECTOR
 from amqpd.store.opening import open_store
 from amqpd.store.options import StoreOptions
 
@@ -39,7 +40,6 @@ log = logging.getLogger("amqpd.store")
 
 DIRECTORY: Final = "messages"
 SPARES: Final = 2  # files of the journal kept at hand, the reserve for a full disk
-SECTOR: Final = 512  # file sizes are multiples of it
 
 
 class MessageStore:
