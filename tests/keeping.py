@@ -499,7 +499,7 @@ class Kept:
         self.rest()
         self.keeper.stop()
         self.rest()
-        assert self.keeper.idle()
+        assert self.keeper.gathered() == self.keeper.committed_to
 
     def restart(self, *, jump_ms: int = 0, queues: list[str] | None = None, **limits: Any) -> Kept:
         """Another node on the same disk, after as much time."""

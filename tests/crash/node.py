@@ -242,7 +242,7 @@ class Node:
         self.keeper.stop()
         self.round()
         self.rest()
-        assert self.keeper.idle()
+        assert self.keeper.gathered() == self.keeper.committed_to
         self.store.close()
 
     # -- what is there

@@ -373,9 +373,3 @@ class Keeper:
     def stop(self) -> None:
         """The node stops in order: the batch of this round is the last one, and says what was delivered before."""
         self._stopping = True
-
-    def idle(self) -> bool:
-        """Whether everything is on disk."""
-        if self._writing or self._stopping or self._message is not None:
-            return False
-        return not self.journal.records and not self.settling

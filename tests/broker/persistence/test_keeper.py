@@ -490,7 +490,7 @@ def test_the_last_record_of_an_orderly_stop_follows_what_was_still_to_be_settled
     kept.keeper.stop()
     kept.rest()
     assert kinds(kept)[-1] == ["settle", "mark", "stop"]
-    assert kept.keeper.idle()
+    assert kept.keeper.gathered() == kept.keeper.committed_to
     assert kept.restart().queue().ready_count() == 1
 
 
