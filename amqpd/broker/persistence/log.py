@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.message import Message
 from amqpd.broker.persistence.commits import SettledPage
+from amqpd.broker.persistence.paging import fills_page
 
 if TYPE_CHECKING:
     from amqpd.broker.persistence.keeper import Keeper
@@ -220,7 +221,7 @@ class Log:
             message = self._lent.get(position)
             if message is None:
                 continue
-            if positions and (self.page_between(positions[-1], position) or self._pager.full(positions, size)):
+            if positions and (self.page_between(positions[-1], position) or fills_page(len(positions), size)):
                 self._pager.write(positions, messages, False)
                 positions, messages, size = [], [], 0
             positions.append(position)

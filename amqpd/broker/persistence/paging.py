@@ -27,6 +27,11 @@ PAGE_MESSAGES: Final = 2048
 _NO_IDENTITY: Final = bytes(16)
 
 
+def fills_page(count: int, size: int) -> bool:
+    """Whether so many messages, with `size` bytes of contents, are enough for a page."""
+    return count >= PAGE_MESSAGES or size >= PAGE_BYTES
+
+
 class Pager:
     """Writes to and reads from `pages`; with a `log` what is persistent is at home there."""
 
@@ -35,10 +40,6 @@ class Pager:
         self._pages: Final = pages
         self._log: Final = log
         self._label: Final = label
-
-    def full(self, positions: list[int], size: int) -> bool:
-        """Whether that many messages, with `size` bytes of contents, are enough for a page."""
-        return len(positions) >= PAGE_MESSAGES or size >= PAGE_BYTES
 
     def write(self, positions: list[int], messages: list[Message], kept: bool) -> Page:
         """Write messages, at least one; `kept` when a ready list will read them again. Does not block."""

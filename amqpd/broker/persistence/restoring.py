@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from amqpd.broker.message import Message
 from amqpd.broker.persistence import encoding
 from amqpd.broker.persistence.log import Log
-from amqpd.broker.persistence.paging import PAGE_BYTES, PAGE_MESSAGES
+from amqpd.broker.persistence.paging import fills_page
 from amqpd.broker.queues.classic import ClassicQueue
 from amqpd.broker.queues.ready import OVERHEAD, ReadyList, Run, run_of_messages, run_of_page
 
@@ -132,7 +132,7 @@ class _Level:
         positions = self._positions
         if not positions:
             return False
-        if len(positions) >= PAGE_MESSAGES or self._size >= PAGE_BYTES:
+        if fills_page(len(positions), self._size):
             return True
         return bisect_right(self._firsts, positions[-1]) != bisect_right(self._firsts, position)
 

@@ -27,7 +27,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.message import Message
-from amqpd.broker.persistence.paging import PAGE_BYTES, PAGE_MESSAGES, Pager
+from amqpd.broker.persistence.paging import Pager, fills_page
 
 if TYPE_CHECKING:
     from amqpd.broker.persistence.log import Log
@@ -90,8 +90,7 @@ def runs_of_messages(positions: list[int], messages: list[Message], below: int) 
     start = 0
     size = 0
     for at in range(len(messages)):
-        full = size >= PAGE_BYTES or at - start >= PAGE_MESSAGES
-        if at > start and (full or positions[at - 1] < below <= positions[at]):
+        if at > start and (fills_page(at - start, size) or positions[at - 1] < below <= positions[at]):
             runs.append(run_of_messages(positions[start:at], messages[start:at]))
             start = at
             size = 0
@@ -456,7 +455,7 @@ class ReadyList:
             messages: list[Message] = []
             size = 0
             stop = start
-            while stop < end and size < PAGE_BYTES and stop - start < PAGE_MESSAGES:
+            while stop < end and not fills_page(stop - start, size):
                 message = tail[stop]
                 assert message is not None
                 messages.append(message)
