@@ -222,7 +222,11 @@ class ClassicQueue(Queue):
         broker = self.vhost.broker
         for _ in range(LET_GO_AT_ONCE):
             level = self._head_level()
-            due_ms = self._deadline(level.peek()) if self.ready_messages else -1
+            due_ms = -1
+            if self.ready_messages:
+                due_ms = self._deadline(level.peek())
+            else:
+                self.expiring = self.settings.message_ttl_ms >= 0  # nothing is here that has a time of its own
             if due_ms < 0:
                 broker.timers.cancel(self._expiry)
                 return True
