@@ -10,6 +10,7 @@ Invariants: a page has a message at least; positions ascend. Nothing here knows 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 from amqpd.errors import MalformedError
@@ -114,3 +115,43 @@ def _take(reader: Reader, size: int) -> bytes:
     start = reader.pos
     reader.skip(size)
     return reader.data[start : reader.pos]
+
+
+class Homes:
+    """Which messages of one log are on pages: add the index of each, then `sort`, then ask."""
+
+    def __init__(self) -> None:
+        self._pages: Final[list[PageIndex]] = []
+        self._firsts: list[int] = []
+        self._known: set[int] = set()  # the positions on the page with gaps that was asked for last
+        self._known_first = -1
+
+    def add(self, index: PageIndex) -> None:
+        """Another page."""
+        self._pages.append(index)
+
+    def sort(self) -> None:
+        """All pages are known."""
+        self._pages.sort(key=_first)
+        self._firsts = [page.first for page in self._pages]
+
+    def has(self, position: int) -> bool:
+        """Whether the message is on a page."""
+        at = bisect_right(self._firsts, position) - 1
+        if at < 0:
+            return False
+        page = self._pages[at]
+        if position > page.last or page.consecutive:
+            return position <= page.last
+        if self._known_first != page.first:
+            self._known_first = page.first
+            self._known = set(page.positions())
+        return position in self._known
+
+    def begins_between(self, low: int, high: int) -> bool:
+        """Whether a page begins behind `low`, and at `high` at the latest."""
+        return bisect_right(self._firsts, low) != bisect_right(self._firsts, high)
+
+
+def _first(page: PageIndex) -> int:
+    return page.first

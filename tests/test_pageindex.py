@@ -49,3 +49,27 @@ def test_garbage_is_malformed_or_an_index(data):
         return
     assert index.first <= index.last
     assert index.count >= 1
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=5), max_size=6),
+    st.randoms(use_true_random=False),
+)
+def test_homes_know_which_positions_are_on_pages(gaps, rng):
+    pages, position = [], -1
+    for page in gaps:
+        positions = []
+        for gap in page:
+            position += gap
+            positions.append(position)
+        pages.append(positions)
+    homes = pageindex.Homes()
+    for positions in rng.sample(pages, len(pages)):
+        homes.add(pageindex.decode(pageindex.encode(positions, [True] * len(positions), 0)))
+    homes.sort()
+    there = {position for positions in pages for position in positions}
+    asked = rng.sample(range(position + 3), position + 3)
+    assert [homes.has(one) for one in asked] == [one in there for one in asked]
+    firsts = {positions[0] for positions in pages}
+    for low in range(position + 2):
+        assert homes.begins_between(low, low + 2) == bool(firsts & {low + 1, low + 2})

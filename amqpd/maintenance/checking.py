@@ -6,9 +6,9 @@ everything once more finds it again, and where files went away reading begins an
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import Final
 
+from amqpd.broker.persistence.encoding import body_size
 from amqpd.errors import DamagedError, MalformedError, StorageError
 from amqpd.maintenance import definitions as databases
 from amqpd.maintenance import journal as journals
@@ -16,7 +16,7 @@ from amqpd.maintenance.damage import Damage
 from amqpd.maintenance.definitions import Definitions
 from amqpd.maintenance.directory import NodeDirectory
 from amqpd.maintenance.journal import JournalRead, RecordReader
-from amqpd.pageindex import PageIndex, decode
+from amqpd.pageindex import Homes, decode
 from amqpd.ranges import Ranges
 from amqpd.store import inventory
 from amqpd.store.cipher import Cipher
@@ -24,13 +24,9 @@ from amqpd.store.contents import Log, LogKey, queue_name
 from amqpd.store.format import ENTRY
 from amqpd.store.opening import JOURNAL_DIRECTORY, NODE_NAME, SEGMENT_DIRECTORY
 from amqpd.store.segmentscan import Found, Problem, RecoveredPage, read_all
-from amqpd.wire.primitives import read_i32_be
 
 TRIES: Final = 5
 """How often everything is read, on a running node, before it is given up."""
-
-_SIZE_AT: Final = 3
-"""Where in a stored message the size of its body stands (`amqpd.broker.persistence.encoding`)."""
 
 
 class Waiting:
@@ -199,39 +195,13 @@ def damage_of(problem: Problem, logs: dict[LogKey, Log]) -> Damage:
 # -- what waits
 
 
-class _Home:
-    """Where the messages of one log are that have moved to pages."""
-
-    def __init__(self) -> None:
-        self.firsts: list[int] = []
-        self.pages: Final[list[tuple[int, int, frozenset[int] | None]]] = []
-
-    def add(self, index: PageIndex) -> None:
-        """A page that has messages of this log."""
-        sparse = None if index.consecutive else frozenset(index.positions())
-        self.pages.append((index.first, index.last, sparse))
-
-    def sort(self) -> None:
-        """All pages are known."""
-        self.pages.sort(key=lambda page: page[0])
-        self.firsts = [page[0] for page in self.pages]
-
-    def has(self, position: int) -> bool:
-        """Whether the message is on a page."""
-        at = bisect_right(self.firsts, position) - 1
-        if at < 0 or position > self.pages[at][1]:
-            return False
-        sparse = self.pages[at][2]
-        return sparse is None or position in sparse
-
-
 def _count(checked: Checked, cipher: Cipher | None) -> None:
     """What waits in which log: as a node that starts would find it."""
-    homes: dict[LogKey, _Home] = {}
+    homes: dict[LogKey, Homes] = {}
     found = checked.segments.found if checked.segments else Found()
     for recovered in found.pages:
         key = (recovered.identity, recovered.level)
-        homes.setdefault(key, _Home()).add(recovered.index)
+        homes.setdefault(key, Homes()).add(recovered.index)
         _count_page(checked, key, recovered)
     for home in homes.values():
         home.sort()
@@ -251,16 +221,15 @@ def _count(checked: Checked, cipher: Cipher | None) -> None:
                     _count_entry(checked, homes, key_or_none, index, item.data)
 
 
-def _count_entry(checked: Checked, homes: dict[LogKey, _Home], key: LogKey, index: int, stored: bytes) -> None:
+def _count_entry(checked: Checked, homes: dict[LogKey, Homes], key: LogKey, index: int, stored: bytes) -> None:
     """A message of the journal, which waits there unless it is settled, or has moved to a page."""
     log = checked.journal.contents.logs.get(key) if checked.journal is not None else None
     if log is not None and (log.forgotten or log.settled.contains(index)):
         return
     here = homes.get(key)
     if here is None or not here.has(index):
-        size: int = read_i32_be(stored, _SIZE_AT)
         label = log.label if log is not None else checked.queues().get(key[0], "?").encode()
-        _waits(checked, key, label, 1, size)
+        _waits(checked, key, label, 1, body_size(stored))
 
 
 def _count_page(checked: Checked, key: LogKey, recovered: RecoveredPage) -> None:

@@ -33,6 +33,7 @@ _PRIORITY: Final = 2
 _EXPIRATION: Final = 4
 _ANNOTATIONS: Final = 8
 
+_SIZE_AT: Final = 3
 _FIXED: Final = 17  # bytes of what every message has, but for address and content
 _NONE: Final = 0xFFFF_FFFF  # the size of a text that is not there
 
@@ -94,6 +95,12 @@ def write(out: BytesWriter, message: Message, annotations: bytes, offset_ms: int
     out.write(message.content)
 
 
+def body_size(stored: bytes) -> int:
+    """How many bytes of body a stored message has."""
+    size: int = read_i32_be(stored, _SIZE_AT)
+    return size
+
+
 class Decoder:
     """Reads messages that were stored, one after the other: neighbours with the same address share it.
 
@@ -108,7 +115,7 @@ class Decoder:
         """The message `data[pos:end]`."""
         flags = data[pos]
         origin: int = read_i16_be(data, pos + 1)
-        size: int = read_i32_be(data, pos + 3)
+        size: int = read_i32_be(data, pos + _SIZE_AT)
         arrived_ms: int = read_i64_be(data, pos + 7)
         pos += 15
         priority = -1

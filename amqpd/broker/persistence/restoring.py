@@ -12,7 +12,6 @@ does: a queue's deletion is in the definitions before anything else, so they dec
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -22,6 +21,7 @@ from amqpd.broker.persistence.log import Log
 from amqpd.broker.persistence.paging import fills_page
 from amqpd.broker.queues.classic import ClassicQueue
 from amqpd.broker.queues.ready import OVERHEAD, ReadyList, Run, run_of_messages, run_of_page
+from amqpd.pageindex import Homes
 
 if TYPE_CHECKING:
     from amqpd.broker.node import Broker
@@ -91,20 +91,16 @@ class _Level:
         self.ready: Final = ready
         self.settled: Final = settled
         self.pages: Final[list[Page]] = []
-        self.sparse: Final[dict[int, PageIndex]] = {}  # of pages that have gaps, by their first position
+        self.homes: Final = Homes()
         self.runs: Final[list[Run]] = []
         self.open_bytes = 0
-        self._firsts: list[int] = []
-        self._known: set[int] = set()  # the positions on the sparse page that was asked for last
-        self._known_first = -1
         self._positions: list[int] = []
         self._messages: list[Message] = []
         self._size = 0
 
     def pages_known(self) -> None:
         """All pages are there."""
-        self.pages.sort(key=_first)
-        self._firsts = [page.first for page in self.pages]
+        self.homes.sort()
         for page in self.pages:
             page.kept = True
             self.runs.append(run_of_page(page))
@@ -113,19 +109,7 @@ class _Level:
         """Whether a message is settled, or at home on a page."""
         if self.settled is not None and self.settled.contains(position):
             return True
-        at = bisect_right(self._firsts, position) - 1
-        if at < 0:
-            return False
-        page = self.pages[at]
-        if position > page.last:
-            return False
-        index = self.sparse.get(page.first)
-        if index is None:
-            return True
-        if self._known_first != page.first:
-            self._known_first = page.first
-            self._known = set(index.positions())
-        return position in self._known
+        return self.homes.has(position)
 
     def full(self, position: int) -> bool:
         """Whether the message at `position` must not be in the same run as the one before."""
@@ -134,7 +118,7 @@ class _Level:
             return False
         if fills_page(len(positions), self._size):
             return True
-        return bisect_right(self._firsts, positions[-1]) != bisect_right(self._firsts, position)
+        return self.homes.begins_between(positions[-1], position)
 
     def add(self, position: int, message: Message) -> int:
         """The next message whose home is the journal; returns the bytes it takes."""
@@ -236,8 +220,7 @@ class Restorer:
                 continue
             page.offset_ms = self._broker.offset_ms
             level.pages.append(page)
-            if not found.index.consecutive:
-                level.sparse[page.first] = found.index
+            level.homes.add(found.index)
         for level in self._levels.values():
             level.pages_known()
 
@@ -327,10 +310,6 @@ def _alive(page: Page, index: PageIndex, first: int, last: int) -> int:
         if first <= position <= last and index.persistent_at(place):
             count += 1 if settled is None or not settled.contains(position) else 0
     return count
-
-
-def _first(page: Page) -> int:
-    return page.first
 
 
 def _start(run: Run) -> int:
