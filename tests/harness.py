@@ -903,3 +903,14 @@ class Client:
 def fields_of(pairs: dict[str, Any]) -> tables.Table:
     """A table as amqpd's own functions take it."""
     return tables.decode_table(encode_table(pairs)[4:])
+
+
+class Flushing:
+    """A broker with a flush of the test's own. Compiled, a broker's methods cannot be replaced."""
+
+    def __init__(self, broker, flush):
+        self._broker = broker
+        self.flush = flush
+
+    def __getattr__(self, name):
+        return getattr(self._broker, name)

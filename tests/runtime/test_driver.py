@@ -4,6 +4,7 @@ import time
 
 import pytest
 import trio
+from harness import Flushing
 
 from amqpd.broker.limits import Limits
 from amqpd.broker.node import Broker
@@ -119,7 +120,7 @@ async def test_a_disk_that_fails_in_a_flush_ends_it_without_recovery(failing):
 
     def act(driver):
         driver.recover = lambda: recovered.append(True)
-        driver.broker.flush = fails
+        driver.broker = Flushing(driver.broker, fails)
         driver.end_round()
 
     await failing(act)
@@ -130,7 +131,7 @@ async def test_a_disk_that_fails_in_a_round_ends_it_and_nothing_is_flushed(faili
     flushed = []
 
     def act(driver):
-        driver.broker.flush = lambda: flushed.append(True)
+        driver.broker = Flushing(driver.broker, lambda: flushed.append(True))
         with pytest.raises(StorageError), driver.round():
             raise StorageError("segment 1 cannot be read")
 

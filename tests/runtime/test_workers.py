@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import trio
+from harness import Flushing
 
 from amqpd.broker.limits import Limits
 from amqpd.broker.node import Broker
@@ -273,7 +274,7 @@ async def test_after_a_failure_nobody_is_told_anything():
     flushed = []
 
     def prepare(play):
-        play.driver.broker.flush = lambda: flushed.append(play.driver.failure)
+        play.driver.broker = Flushing(play.driver.broker, lambda: flushed.append(play.driver.failure))
         play.commit("broken", failures=[StorageError("x")])
 
     _error, play = await failing(prepare)
