@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -89,10 +89,11 @@ class Node:
         self._process = process
 
     @classmethod
-    def start(cls, kind: str, settings: Sequence[str] = ()) -> Node:
+    def start(cls, kind: str, settings: Sequence[str] = (), extra: Mapping[str, str] | None = None) -> Node:
         """Start one, and wait until it takes connections (blocks: half a second; RabbitMQ, several).
 
-        `settings` are KEY=VALUE, as `amqpd --set` takes them, or lines of rabbitmq.conf. Raises NodeError.
+        `settings` are KEY=VALUE, as `amqpd --set` takes them, or lines of rabbitmq.conf; `extra` is for its
+        environment. Raises NodeError.
         """
         reason = available(kind)
         if reason:
@@ -106,7 +107,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                env=_environment() | dict(extra or {}),
                 start_new_session=True,  # Ctrl-C ends the benchmark, which stops its nodes
             )
         node = cls(kind, port, directory, process)
