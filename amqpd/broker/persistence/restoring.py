@@ -20,7 +20,8 @@ from amqpd.broker.persistence import encoding
 from amqpd.broker.persistence.log import Log
 from amqpd.broker.persistence.paging import fills_page
 from amqpd.broker.queues.classic import ClassicQueue
-from amqpd.broker.queues.ready import OVERHEAD, ReadyList, Run, run_of_messages, run_of_page
+from amqpd.broker.queues.ready import OVERHEAD, ReadyList
+from amqpd.broker.queues.runs import Run, run_of_messages, run_of_page
 from amqpd.pageindex import Homes
 
 if TYPE_CHECKING:

@@ -9,25 +9,26 @@ What waits long need not stay in memory. From the front to the back stand
 
     returned (heap)    head (list)    runs: pages on disk, or lists    tail (list)
 
-and a page is read when the list before it is used up, the one after it ahead of that. As long as there are no runs,
-head and tail are one list. `page_out` makes pages of what is in memory.
+and a page is read when the list before it is used up, the one after it ahead of that. Runs and tail are the `Back`,
+which most queues have not: there head and tail are one list. `page_out` makes pages of what is in memory.
 
 What a durable queue must find again after a restart is in its `log`: the list tells it what comes and goes. What the
 journal does not have for certain is not written to pages: they could outlive a crash which it did not.
 
 Invariants: positions ascend from the heap's through head, runs and tail. `resident` counts what is in memory. The head
-was either read from one page, its `_home`, which is `kept` until the head is used up, or from none.
+was either read from one page, its `_home`, which is `kept` until the head is used up, or from none. Without a back
+there are neither `_positions` nor a home.
 """
 
 from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.message import Message
 from amqpd.broker.persistence.paging import Pager, fills_page
+from amqpd.broker.queues.runs import Back, Run, run_of_messages, run_of_page, runs_of_messages
 
 if TYPE_CHECKING:
     from amqpd.broker.persistence.log import Log
@@ -43,61 +44,6 @@ class Footprint:
 
     def __init__(self) -> None:
         self.bytes = 0
-
-
-class Run:
-    """Messages in the middle: `messages` at `positions`, or those of `page` from position `start` on.
-
-    `count` of them, `persistent` ones among them, `size` bytes of bodies (estimated where some of the page is gone).
-    """
-
-    __slots__ = ("count", "messages", "page", "persistent", "positions", "size", "start")
-
-    def __init__(
-        self,
-        page: Page | None,
-        start: int,
-        positions: list[int],
-        messages: list[Message],
-        count: int,
-        persistent: int,
-        size: int,
-    ) -> None:
-        self.page: Final = page
-        self.start: Final = start
-        self.positions: Final = positions
-        self.messages: Final = messages
-        self.count: Final = count
-        self.persistent: Final = persistent
-        self.size: Final = size
-
-
-def run_of_page(page: Page) -> Run:
-    """All of a page that is not gone."""
-    count = page.live if page.earlier else page.count
-    size = page.size * count // page.count
-    return Run(page, page.first, [], [], count, page.live, size)
-
-
-def run_of_messages(positions: list[int], messages: list[Message]) -> Run:
-    """Messages that are in memory."""
-    return Run(None, positions[0], positions, messages, len(messages), 0, sum([message.size for message in messages]))
-
-
-def runs_of_messages(positions: list[int], messages: list[Message], below: int) -> list[Run]:
-    """The same, each of them good for a page, and none on both sides of position `below`."""
-    runs: list[Run] = []
-    start = 0
-    size = 0
-    for at in range(len(messages)):
-        if at > start and (fills_page(at - start, size) or positions[at - 1] < below <= positions[at]):
-            runs.append(run_of_messages(positions[start:at], messages[start:at]))
-            start = at
-            size = 0
-        size += len(messages[at].content)
-    if start < len(messages):
-        runs.append(run_of_messages(positions[start:], messages[start:]))
-    return runs
 
 
 class ReadyList:
@@ -129,11 +75,7 @@ class ReadyList:
         self._base = 0  # position of _fresh[0], where _positions is None
         self._positions: list[int] | None = None
         self._home: Page | None = None
-        self._runs: deque[Run] = deque()
-        self._in_memory = 0  # how many of the runs are
-        self._tail: list[Message | None] = []
-        self._tail_base = 0
-        self._split = False  # whether head and tail are two lists
+        self._back: Back | None = None
         self._last: list[Message | None] = self._fresh  # where the next one goes
 
     def __len__(self) -> int:
@@ -141,7 +83,8 @@ class ReadyList:
 
     def paged_out_count(self) -> int:
         """How many of them are on disk alone. Takes a step for each page."""
-        return sum([run.count for run in self._runs if run.page is not None])
+        back = self._back
+        return sum([run.count for run in back.runs if run.page is not None]) if back is not None else 0
 
     # -- messages come
 
@@ -256,47 +199,49 @@ class ReadyList:
         self._positions = None
         if self._home is not None:
             self._leave_home()
-        if self._runs:
-            self._fresh.clear()
-        elif self._split:
-            self._take_tail()
-        else:
+        back = self._back
+        if back is None:
             self._fresh.clear()
             self._base = self.next
+        elif back.runs:
+            self._fresh.clear()
+        else:
+            self._take_tail(back)
 
     def _leave_home(self) -> None:
         """Nothing of the head's page will be read again, unless the first run is the rest of it."""
         home = self._home
         self._home = None
-        if home is not None and self.pager is not None and not (self._runs and self._runs[0].page is home):
+        back = self._back
+        if home is not None and self.pager is not None and not (back is not None and back.first_is_on(home)):
             self.pager.forget(home)
 
-    def _take_tail(self) -> None:
-        self._fresh = self._tail
+    def _take_tail(self, back: Back) -> None:
+        self._fresh = back.tail
         self._positions = None
-        self._base = self._tail_base
+        self._base = back.tail_base
         self._head = 0
-        self._tail = []
-        self._last = self._fresh
-        self._split = False
+        self._back = None
 
     def _load(self) -> None:
         """Make the first run the head list, and have the next one read ahead. There is one, or a tail."""
-        if not self._runs:
-            self._take_tail()
+        back = self._back
+        assert back is not None
+        if not back.runs:
+            self._take_tail(back)
             return
-        run = self._runs.popleft()
+        run = back.runs.popleft()
         positions, messages = run.positions, run.messages
         if run.page is not None:
             positions, messages = self._read(run, run.page)
         else:
-            self._in_memory -= 1
+            back.in_memory -= 1
         self._fresh = []
         self._fresh.extend(messages)
         self._positions = positions
         self._head = 0
-        if self._runs and self._runs[0].page is not None and self.pager is not None:
-            self.pager.fetch(self._runs[0].page)
+        if back.runs and back.runs[0].page is not None and self.pager is not None:
+            self.pager.fetch(back.runs[0].page)
 
     def _read(self, run: Run, page: Page) -> tuple[list[int], list[Message]]:
         assert self.pager is not None
@@ -342,14 +287,15 @@ class ReadyList:
     def _write_out(self, below: int, floor: int) -> None:
         """Write runs in memory and the tail, from the front, as long as more than `floor` is in memory."""
         pager = self.pager
-        if pager is None:
+        back = self._back
+        if pager is None or back is None:
             return
         if self.log is not None:
             below = min(below, self.log.safe())
-        if self._in_memory:
-            self._write_runs(pager, below, floor)
-        if self._tail and self.resident > floor:
-            self._write_tail(pager, below, floor)
+        if back.in_memory:
+            self._write_runs(pager, back, below, floor)
+        if back.tail and self.resident > floor:
+            self._write_tail(pager, back, below, floor)
 
     def _end_of(self, keep: int) -> int:
         """The index in the head list after its first `keep` bytes."""
@@ -364,25 +310,32 @@ class ReadyList:
         return at
 
     def _cut_head(self, keep: int, below: int) -> None:
-        """What follows the first `keep` bytes of the head becomes runs in memory, if any of it is below `below`."""
+        """What follows the first `keep` bytes of the head goes to the back, if any of it is below `below`."""
         if self.pager is None:
             return
         at = self._end_of(keep)
         if at == len(self._fresh):
             return
-        positions = self._positions_from(at)
         if self.log is not None:
             below = min(below, self.log.safe())
-        if positions[0] >= below:
+        back = self._back
+        if back is None:
+            if self._base + at < below:
+                self._back = Back(self._fresh[at:], self._base + at)
+                self._last = self._back.tail
+                del self._fresh[at:]
             return
-        runs = runs_of_messages(positions, self._take_from(at), below)
-        self._in_memory += len(runs)
-        self._put_first(runs)
+        positions = self._positions_from(at)
+        if positions[0] < below:
+            runs = runs_of_messages(positions, self._take_from(at), below)
+            back.in_memory += len(runs)
+            back.put_first(runs)
 
     def _send_home(self, keep: int, home: Page) -> None:
         """What follows the first `keep` bytes of the head need not be in memory: it is on a page."""
         at = self._end_of(keep)
-        if at == len(self._fresh):
+        back = self._back
+        if at == len(self._fresh) or back is None:
             return
         positions = self._positions_from(at)
         messages = self._take_from(at)
@@ -396,12 +349,12 @@ class ReadyList:
         if at == self._head:
             self._home = None
         count = len(messages)
-        if self._runs and self._runs[0].page is home:
-            rest = self._runs.popleft()
+        if back.first_is_on(home):
+            rest = back.runs.popleft()
             count += rest.count
             persistent += rest.persistent
             size += rest.size
-        self._put_first([Run(home, positions[0], [], [], count, persistent, size)])
+        back.runs.appendleft(Run(home, positions[0], [], [], count, persistent, size))
 
     def _positions_from(self, at: int) -> list[int]:
         if self._positions is not None:
@@ -416,23 +369,10 @@ class ReadyList:
             del self._positions[at:]
         return messages
 
-    def _put_first(self, runs: list[Run]) -> None:
-        runs.reverse()
-        self._runs.extendleft(runs)
-        if not self._split:
-            self._split_tail()
-
-    def _split_tail(self) -> None:
-        """From now on head and tail are two lists."""
-        self._tail = []
-        self._tail_base = self.next
-        self._last = self._tail
-        self._split = True
-
-    def _write_runs(self, pager: Pager, below: int, floor: int) -> None:
-        rest = self._runs
+    def _write_runs(self, pager: Pager, back: Back, below: int, floor: int) -> None:
+        rest = back.runs
         passed: list[Run] = []
-        while rest and self._in_memory and self.resident > floor and rest[0].start < below:
+        while rest and back.in_memory and self.resident > floor and rest[0].start < below:
             run = rest.popleft()
             if run.page is None:
                 positions, messages = run.positions, run.messages
@@ -441,15 +381,14 @@ class ReadyList:
                     rest.appendleft(run_of_messages(positions[count:], messages[count:]))
                     positions, messages = positions[:count], messages[:count]
                 else:
-                    self._in_memory -= 1
+                    back.in_memory -= 1
                 run = self._write_page(pager, positions, messages)
             passed.append(run)
-        passed.reverse()
-        rest.extendleft(passed)
+        back.put_first(passed)
 
-    def _write_tail(self, pager: Pager, below: int, floor: int) -> None:
-        tail = self._tail
-        end = min(len(tail), below - self._tail_base)
+    def _write_tail(self, pager: Pager, back: Back, below: int, floor: int) -> None:
+        tail = back.tail
+        end = min(len(tail), below - back.tail_base)
         start = 0
         while start < end and self.resident > floor:
             messages: list[Message] = []
@@ -461,12 +400,12 @@ class ReadyList:
                 messages.append(message)
                 size += len(message.content)
                 stop += 1
-            positions = list(range(self._tail_base + start, self._tail_base + stop))
-            self._runs.append(self._write_page(pager, positions, messages))
+            positions = list(range(back.tail_base + start, back.tail_base + stop))
+            back.runs.append(self._write_page(pager, positions, messages))
             start = stop
         if start:
             del tail[:start]
-            self._tail_base += start
+            back.tail_base += start
 
     def _write_page(self, pager: Pager, positions: list[int], messages: list[Message]) -> Run:
         for message in messages:
@@ -482,11 +421,13 @@ class ReadyList:
         self.redelivered_below = redelivered_below
         if not runs:
             return
-        self._runs = deque(runs)
-        self._split_tail()
+        back = Back([], following)
+        self._back = back
+        self._last = back.tail
+        back.runs.extend(runs)
         for run in runs:
             if run.page is None:
-                self._in_memory += 1
+                back.in_memory += 1
             self._count += run.count
             self.restored_bytes += run.size
             for message in run.messages:
@@ -494,19 +435,21 @@ class ReadyList:
 
     def head_is_paged(self) -> bool:
         """Whether the message that comes next has to be read from disk."""
-        if self._returned or self._head < len(self._fresh) or not self._runs:
+        back = self._back
+        if back is None or self._returned or self._head < len(self._fresh) or not back.runs:
             return False
-        return self._runs[0].page is not None
+        return back.runs[0].page is not None
 
     def delivered_below(self) -> int:
         """The lowest position from which on nothing was ever delivered."""
         first = self.next
+        back = self._back
         if self._head < len(self._fresh):
             first = self._base + self._head if self._positions is None else self._positions[self._head]
-        elif self._runs:
-            first = self._runs[0].start
-        elif self._split and self._tail:
-            first = self._tail_base
+        elif back is not None and back.runs:
+            first = back.runs[0].start
+        elif back is not None and back.tail:
+            first = back.tail_base
         return max(first, self.redelivered_below)
 
     def messages(self) -> list[Message]:
@@ -515,10 +458,11 @@ class ReadyList:
         for message in self._fresh[self._head :]:
             assert message is not None
             waiting.append(message)
-        for run in self._runs:
-            waiting += run.messages
-        if self._split:
-            for message in self._tail:
+        back = self._back
+        if back is not None:
+            for run in back.runs:
+                waiting += run.messages
+            for message in back.tail:
                 assert message is not None
                 waiting.append(message)
         return waiting
@@ -531,8 +475,8 @@ class ReadyList:
             self._settle_all(log)
         if self._home is not None:
             self._leave_home()
-        if self.pager is not None:
-            for run in self._runs:
+        if self.pager is not None and self._back is not None:
+            for run in self._back.runs:
                 if run.page is not None:
                     self.pager.forget(run.page)
         self._footprint.bytes -= self.resident
@@ -541,10 +485,7 @@ class ReadyList:
         self._count = 0
         self._returned.clear()
         self._fresh.clear()
-        self._runs = deque()
-        self._in_memory = 0
-        self._split = False
-        self._tail = []
+        self._back = None
         self._last = self._fresh
         self._head = 0
         self._positions = None
@@ -559,16 +500,18 @@ class ReadyList:
         for position in self._positions_from(at):
             self._settle_fresh(log, position, self._fresh[at])
             at += 1
-        for run in self._runs:
+        back = self._back
+        if back is None:
+            return
+        for run in back.runs:
             if run.page is not None and run.persistent:
                 log.settle_page(run.page, run.start, run.persistent)
             for position, message in zip(run.positions, run.messages, strict=True):
                 self._settle_fresh(log, position, message)
-        if self._split:
-            position = self._tail_base
-            for waiting in self._tail:
-                self._settle_fresh(log, position, waiting)
-                position += 1
+        position = back.tail_base
+        for waiting in back.tail:
+            self._settle_fresh(log, position, waiting)
+            position += 1
 
     def _settle_fresh(self, log: Log, position: int, message: Message | None) -> None:
         if message is not None and message.persistent:
