@@ -23,9 +23,10 @@ from amqpd.protocol.access import AnswerPending
 from amqpd.protocol.acktimeout import AckTimeout
 from amqpd.protocol.deliveries import Deliveries
 from amqpd.protocol.dispatch import HANDLERS
+from amqpd.protocol.passage import PASSED_ON, pass_on
 from amqpd.protocol.publisher import Publisher
 from amqpd.wire import methods
-from amqpd.wire.frames import METHOD, write_content
+from amqpd.wire.frames import METHOD
 from amqpd.wire.primitives import (
     BytesWriter,
     Reader,
@@ -73,6 +74,7 @@ class Channel(DeliverySink):
         self.timeout: Final = AckTimeout(self)
         self._next_tag = 1
         self._unsent_max: Final = vhost.broker.limits.unsent_max
+        self._copied_below: Final = min(PASSED_ON, connection.frame_max)
 
     # -- frames come in
 
@@ -110,12 +112,16 @@ class Channel(DeliverySink):
             self.publisher.on_header(data[pos:after])
             self._content_received()
 
-    def on_body(self, data: bytes, pos: int, after: int) -> None:
-        """The body frame `data[pos:after]`."""
+    def on_body(self, pieces: list[bytes], size: int) -> None:
+        """A body frame with a payload of `size` bytes, in as many pieces as it came in."""
         if not self.closing:
             self._content_frame()
-            self.publisher.on_body(data[pos:after])
+            self.publisher.on_body(pieces, size)
             self._content_received()
+
+    def expects_body(self, size: int) -> bool:
+        """Whether a body frame with a payload of `size` bytes may come now."""
+        return not self.closing and self.publisher.expects_body(size)
 
     def _content_frame(self) -> None:
         self.connection.method = methods.BASIC_PUBLISH
@@ -147,9 +153,7 @@ class Channel(DeliverySink):
     def write_content(self, payload: bytes, message: Message) -> None:
         """Write a method that carries a content (return, get-ok)."""
         self.send(payload)
-        write_content(
-            self.connection.out, message.content, message.origin, self.number, self.connection.frame_max
-        )
+        pass_on(self.connection, message.content, message.origin, self.number)
 
     def accepts(self, consumer: Consumer) -> bool:
         connection = self.connection
@@ -183,10 +187,10 @@ class Channel(DeliverySink):
         out.append(1 if redelivered or (message.annotations is not None and message.redelivered) else 0)
         out.write(address)
         content = message.content
-        if message.origin == self.number and len(content) <= connection.frame_max:
+        if message.origin == self.number and len(content) < self._copied_below:
             out.write(content)
         else:
-            write_content(out, content, message.origin, self.number, connection.frame_max)
+            pass_on(connection, content, message.origin, self.number)
         if not consumer.no_ack:
             consumer.unacked += 1
             self.unacked += 1

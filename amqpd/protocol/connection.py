@@ -7,7 +7,8 @@ channel in `channel`.
 `paused` stops the walk between two frames: the connection publishes while an alarm is on (`blocked`), waits for a
 definition to be stored (`_withheld`), for its login (`_attempt`) or for an answer about what it may do (`_asking`),
 does not take the answers to what it asks (`throttled`), or has caused so much work that it is others' turn
-(`yielding`). What was not parsed stays in `_rest`, which is less than a read and a content.
+(`yielding`). What was not parsed stays in `_rest`, which is less than a read and a content; a
+body frame that arrives in many reads is in `_partial`.
 """
 
 from __future__ import annotations
@@ -24,25 +25,17 @@ from amqpd.errors import (
     ConnectionFault,
     FrameFault,
     HandshakeFailure,
-    MalformedError,
-    not_allowed,
 )
 from amqpd.protocol import faults, handshake, notices
 from amqpd.protocol.access import AnswerPending, Answers, Attempt, Expiry, recheck_consumers
 from amqpd.protocol.channel import Channel
 from amqpd.protocol.heartbeat import Heartbeat
-from amqpd.protocol.states import (
-    AWAIT_HEADER,
-    AWAIT_OPEN,
-    CLOSED,
-    CLOSING,
-    REFUSED,
-    RUNNING,
-    STATE_NAMES,
-)
+from amqpd.protocol.passage import PartialBody
+from amqpd.protocol.states import AWAIT_HEADER, AWAIT_OPEN, CLOSED, CLOSING, REFUSED, RUNNING
+from amqpd.protocol.unopened import other_frame, strange_frame
 from amqpd.wire import methods
-from amqpd.wire.frames import BODY, END, HEADER, HEADER_SIZE, HEARTBEAT, METHOD, OVERHEAD, write_frame
-from amqpd.wire.primitives import BytesWriter, Reader, read_i16_be, read_i32_be
+from amqpd.wire.frames import BODY, END, HEADER, HEADER_SIZE, METHOD, OVERHEAD, write_frame
+from amqpd.wire.primitives import BytesWriter, read_i16_be, read_i32_be
 from amqpd.wire.tables import Table
 
 if TYPE_CHECKING:
@@ -81,7 +74,8 @@ class Connection(Owner):
         self.name: Final = name
         self.peer: Final = peer
         self.out = BytesWriter()
-        self.unsent = 0  # bytes the transport has taken from `out` and not yet sent
+        self.chunks: list[bytes] = []  # what was written before `out`, with large contents among it
+        self.unsent = 0  # bytes in `chunks`, or taken by the transport and not yet sent
         self.congested = False  # some consumer was refused because too much is unsent
         self.dirty = False
         self.released = False
@@ -106,6 +100,7 @@ class Connection(Owner):
         self.method = 0  # the method that is being acted on, for the close that it may cause
         self._rest = b""
         self._next = 0  # where the walk goes on after a fault
+        self._partial: PartialBody | None = None
         self._feeding = False
         self._current: Channel | None = None
         self._withheld: bytes | None = None
@@ -166,6 +161,8 @@ class Connection(Owner):
         """Act on frames from `pos`; returns where the first incomplete one begins."""
         end = len(data)
         largest = self.frame_max
+        if self._partial is not None:
+            pos = self._go_on_with_body(self._partial, data)
         while end - pos >= HEADER_SIZE and not self.paused:
             size: int = read_i32_be(data, pos + 3)
             after = pos + size + OVERHEAD
@@ -173,7 +170,7 @@ class Connection(Owner):
                 self._next = end
                 raise faults.frame_too_large(data[pos], size & 0xFFFF_FFFF, largest - _TOLERANCE)
             if after > end:
-                return pos
+                return end if data[pos] == BODY and self._began_body(data, pos, size) else pos
             self._next = after
             kind = data[pos]
             if data[after - 1] != END:
@@ -184,7 +181,7 @@ class Connection(Owner):
                 number &= 0xFFFF
                 channel = self.channels.get(number)
                 if channel is None or self.state != RUNNING:
-                    self._other_frame(kind, number, data, pos, after)
+                    other_frame(self, kind, number, data[pos + 7 : after - 1])
                     largest = self.frame_max
                     pos = after
                     continue
@@ -192,87 +189,39 @@ class Connection(Owner):
             if kind == METHOD:
                 pos = channel.on_method(data, pos, after, end)
             elif kind == BODY:
-                channel.on_body(data, pos, after)
+                channel.on_body([data[pos:after]], size)
                 pos = after
             elif kind == HEADER:
                 channel.on_header(data, pos, after)
                 pos = after
             else:
-                self._strange_frame(kind, number, data[pos + 7 : after - 1])
+                raise strange_frame(kind, data[pos + 7 : after - 1])
         return pos
 
-    def _other_frame(self, kind: int, number: int, data: bytes, pos: int, after: int) -> None:
-        """A frame that is not for an open channel: channel 0, a channel to be opened, or any while not running."""
-        if self.state == REFUSED or self.state == CLOSED:
-            return
-        payload = data[pos + 7 : after - 1]
-        if number == 0 and kind == METHOD:
-            self._connection_method(payload)
-        elif self.state == CLOSING:
-            return
-        elif number == 0 and kind == HEARTBEAT:
-            if payload:
-                raise faults.unknown_frame(kind, payload)
-        elif self.state < AWAIT_OPEN:
-            raise HandshakeFailure(f"{faults.described_frame(kind, payload)} in state {STATE_NAMES[self.state]}")
-        elif number == 0 or self.state != RUNNING or kind not in (METHOD, HEADER, BODY):
-            self._strange_frame(kind, number, payload)
-        elif kind != METHOD:
-            raise faults.expected_method()
-        else:
-            self._method_on_closed_channel(number, payload)
+    def _began_body(self, data: bytes, pos: int, size: int) -> bool:
+        """Take what has arrived of a body frame, if the rest of it can be waited for in that way."""
+        number: int = read_i16_be(data, pos + 1)
+        channel = self.channels.get(number & 0xFFFF)
+        if channel is None or self.state != RUNNING or not channel.expects_body(size):
+            return False
+        self._partial = PartialBody(channel, data[pos:], size + OVERHEAD)
+        return True
 
-    def _strange_frame(self, kind: int, number: int, payload: bytes) -> None:
-        if kind in (METHOD, HEADER, BODY, HEARTBEAT):
-            raise faults.unexpected_frame(kind, payload)
-        raise faults.unknown_frame(kind, payload)
-
-    def _method_on_closed_channel(self, number: int, payload: bytes) -> None:
-        if len(payload) < 4:
-            raise faults.unknown_frame(METHOD, payload)
-        method: int = read_i32_be(payload, 0)
-        self.method = method
-        if method == methods.CHANNEL_OPEN:
-            self._open_channel(number)
-        elif method not in methods.NAMES:
-            raise faults.unimplemented()
-        else:
-            raise faults.channel_error("expected 'channel.open'")
-
-    def _connection_method(self, payload: bytes) -> None:
-        if len(payload) < 4:
-            raise faults.unknown_frame(METHOD, payload)
-        method: int = read_i32_be(payload, 0)
-        self.method = method
-        try:
-            handshake.connection_method(self, method, Reader(payload, 4, len(payload)))
-        except AnswerPending as pending:
-            frame = BytesWriter()
-            write_frame(frame, METHOD, 0, payload)
-            self.ask(pending, frame.getvalue())
-        except MalformedError as error:
-            if self.state < AWAIT_OPEN:
-                raise HandshakeFailure(f"{methods.NAMES.get(method, 'method')} is malformed") from None
-            raise faults.cannot_decode(payload[4:], error) from None
+    def _go_on_with_body(self, partial: PartialBody, data: bytes) -> int:
+        """Returns where in `data` the next frame begins."""
+        pos = partial.take(data)
+        self._next = pos
+        if partial.missing == 0:
+            self._partial = None
+            last = data[pos - 1]
+            if last != END:
+                raise faults.bad_end(BODY, b"".join(partial.pieces)[7:-1], last)
+            if not partial.channel.closing:
+                self._current = partial.channel
+                partial.channel.on_body(partial.pieces, partial.size)
+        return pos
 
     # -- channels
-
-    def _open_channel(self, number: int) -> None:
-        open_channels = len(self.channels)
-        if open_channels >= self.channel_max:
-            self.method = 0
-            raise not_allowed(
-                f"number of channels opened ({open_channels}) has reached the negotiated channel_max "
-                f"({self.channel_max})"
-            )
-        assert self.vhost is not None and self.user is not None
-        handshake.check_channel_limits(self, self.user)
-        channel = Channel(self, self.vhost, self.user, number)
-        self.channels[number] = channel
-        self.broker.usage(self.user.name).channels += 1
-        self.broker.channels += 1
-        notices.channel_opened(channel)
-        self.send(number, methods.CHANNEL_OPEN_OK_PAYLOAD)
 
     def forget_channel(self, channel: Channel) -> None:
         """Its number is free again."""
@@ -352,12 +301,22 @@ class Connection(Owner):
             self._flush_confirms()
         self.transport.flush()
 
+    def take_chunks(self) -> list[bytes]:
+        """What is to be sent, large contents as elements of their own. The transport adds to `unsent`."""
+        chunks = self.chunks
+        self.chunks = []
+        for chunk in chunks:
+            self.bytes_sent += len(chunk)
+            self.unsent -= len(chunk)
+        if len(self.out):
+            self.bytes_sent += len(self.out)
+            chunks.append(self.out.getvalue())
+            self.out = BytesWriter()
+        return chunks
+
     def take_output(self) -> bytes:
-        """What is to be sent; the buffer is empty afterwards. The transport counts it as sent or in `unsent`."""
-        data = self.out.getvalue()
-        self.out = BytesWriter()
-        self.bytes_sent += len(data)
-        return data
+        """The same in one piece."""
+        return b"".join(self.take_chunks())
 
     def _flush_confirms(self) -> None:
         self.touch()

@@ -29,6 +29,7 @@ from amqpd.errors import (
 from amqpd.protocol import faults
 from amqpd.protocol.access import WRITE, AnswerPending, check_exchange, check_topic
 from amqpd.protocol.confirms import Confirms
+from amqpd.protocol.passage import add_piece
 from amqpd.protocol.transactions import Transaction
 from amqpd.wire import content, frames, methods, tables
 from amqpd.wire.frames import BODY, END, HEADER, METHOD, OVERHEAD
@@ -65,8 +66,9 @@ class Publisher:
         self.transaction: Transaction | None = None
         self._state = _NOTHING
         self._arguments = b""
-        self._header = b""
-        self._parts: list[bytes] = []
+        self._parts: list[bytes] = []  # header frame and body frames, as they came
+        self._header_size = 0
+        self._frames = 0  # of the body
         self._size = 0
         self._missing = 0
 
@@ -128,7 +130,9 @@ class Publisher:
         if len(frame) < _MINIMAL + OVERHEAD:
             raise _undecodable("no property flags")
         self._check_size(size)
-        self._header = frame
+        self._parts = [frame]
+        self._header_size = len(frame) - OVERHEAD
+        self._frames = 0
         self._size = size
         self._missing = size
         if size == 0:
@@ -136,32 +140,35 @@ class Publisher:
         else:
             self._state = _BODY_DUE
 
-    def on_body(self, frame: bytes) -> None:
-        """A body frame, whole."""
+    def expects_body(self, size: int) -> bool:
+        """Whether a body frame with a payload of `size` bytes may come now."""
+        return self._state == _BODY_DUE and 0 < size <= self._missing
+
+    def on_body(self, pieces: list[bytes], size: int) -> None:
+        """A body frame with a payload of `size` bytes, in as many pieces as it came in."""
         if self._state == _NOTHING:
             raise faults.expected_method()
         if self._state == _HEADER_DUE:
             raise self.out_of_turn()
-        size = len(frame) - OVERHEAD
         if size > self._missing:
             raise faults.body_too_long()
         if size:
-            self._parts.append(frame)
+            for piece in pieces:
+                add_piece(self._parts, piece)
+            self._frames += 1
             self._missing -= size
         if self._missing == 0:
             self._assembled()
 
     def _assembled(self) -> None:
-        parts = self._parts
-        header = self._header
         size = self._size
+        frame = b"".join(self._parts)
         self.forget()
         frame_max = self._connection.frame_max
-        frame = header + b"".join(parts)
-        if len(parts) > 1 + size // (frame_max - OVERHEAD):
+        if self._frames > 1 + size // (frame_max - OVERHEAD):
             # Many small frames would cost every consumer what they cost here: make the fewest of them.
-            frame = frames.build_content(self._number, header[7:-1], frames.body_of(frame), frame_max)
-        self._complete(self._arguments, frame, len(header) - OVERHEAD, size)
+            frame = frames.build_content(self._number, frames.header_of(frame), frames.body_of(frame), frame_max)
+        self._complete(self._arguments, frame, self._header_size, size)
 
     def out_of_turn(self) -> ConnectionFault:
         """The fault of a method that arrives while a content is due."""
@@ -173,7 +180,6 @@ class Publisher:
         """Drop what was assembled so far."""
         self._state = _NOTHING
         self._parts = []
-        self._header = b""
 
     def _check_size(self, size: int) -> None:
         if size > self._max_size:

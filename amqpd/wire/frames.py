@@ -53,7 +53,7 @@ def write_content(out: BytesWriter, content: bytes, origin: int, channel: int, f
     The usual cases cost one copy: same channel, or another number patched into the copied frames.
     """
     size = len(content)
-    if size > frame_max and not _fits(content, frame_max):
+    if size > frame_max and not fits(content, frame_max):
         out.write(build_content(channel, header_of(content), body_of(content), frame_max))
         return
     if channel == origin:
@@ -70,7 +70,8 @@ def write_content(out: BytesWriter, content: bytes, origin: int, channel: int, f
         pos += read_i32_be(content, pos + 3) + OVERHEAD
 
 
-def _fits(content: bytes, frame_max: int) -> bool:
+def fits(content: bytes, frame_max: int) -> bool:
+    """Whether none of its frames is longer than `frame_max`."""
     pos = 0
     while pos < len(content):
         step: int = read_i32_be(content, pos + 3) + OVERHEAD
