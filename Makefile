@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help venv compiled run test test-interpreted test-compiled lint interop compare docs check-dist check-image \
-    check-deb crash raft coverage fuzz clean
+    check-deb crash raft coverage fuzz bench-core clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -96,6 +96,15 @@ coverage: $(DEV)/.stamp ## line and branch coverage of the interpreted suite
 	$(INSTALLED) AMQPD_EXPECT=interpreted $(DEV)/bin/coverage run -m pytest $(T)
 	$(DEV)/bin/coverage combine -q
 	$(DEV)/bin/coverage report
+
+bench-core: $(DEV)/.stamp $(BUILT)/.stamp ## CPU time of a message in the core, beside its records; ARGS="--record"
+	$(DEV)/bin/python -P bench/core.py --expect interpreted $(ARGS)
+	@mode=$$($(INSTALLED) $(BUILT)/bin/python tools/check_build.py 2>$(BUILT)/reason) || { cat $(BUILT)/reason >&2; exit 1; }; \
+	if [ "$$mode" = compiled ]; then \
+	    set -x; $(BUILT)/bin/python -P bench/core.py --expect compiled $(ARGS); \
+	else \
+	    echo "SKIPPED compiled core benchmark: $$(cat $(BUILT)/reason)"; \
+	fi
 
 fuzz: $(DEV)/.stamp ## the long fuzzing run
 	tests/fuzz/run $(ARGS)
