@@ -121,7 +121,9 @@ static void start_producers(void) {
         p->id = i;
         p->limit = opt.count ? opt.count / n + ((u64)i < opt.count % n) : 0;
         if (opt.count && !p->limit) p->limit = 1; /* 0 would be no limit */
-        if (!opt.churn && !opt.swarm) {
+        if (opt.swarm) {
+            swarm_open(p);
+        } else if (!opt.churn) {
             amqp_connection_state_t c = connect_or_die(i + spread, true);
             if (opt.confirm && !opt.rpc) {
                 amqp_confirm_select(c, CHANNEL);
@@ -166,8 +168,10 @@ static void measure(totals *t) {
     if (is_drain()) broker_cpu_start(); /* deliveries begin with the subscription */
     start_consumers();
     start_producers();
-    nap(SETTLING_S);
-    if (!is_drain()) broker_cpu_start();
+    if (!is_drain()) {
+        nap(SETTLING_S);
+        broker_cpu_start();
+    }
     machine_time machine = machine_now();
     double own = own_cpu_s();
     t->rss_start_kb = v.rss_peak_kb = broker_rss_kb();

@@ -89,7 +89,6 @@ static void add_consumer(totals *t, const consumer *c) {
     t->reads += c->reads;
     t->bytes += c->bytes;
     t->consumers_cpu_ns += c->cpu_ns;
-    if (c->got_first_ns && (!t->got_first_ns || c->got_first_ns < t->got_first_ns)) t->got_first_ns = c->got_first_ns;
     if (c->got_last_ns > t->got_last_ns) t->got_last_ns = c->got_last_ns;
     if (!opt.rpc) histogram_merge(&t->latency, &c->latency);
 }
@@ -113,9 +112,8 @@ static double publishing_s(const totals *t) {
     return s > 0 ? s : 1e-9;
 }
 
-static double consuming_s(const totals *t) {
-    return seconds_between(is_drain() ? t->got_first_ns : run.start_ns, t->got_last_ns);
-}
+/* A drain begins with the subscription: what is in the buffers of sockets when the first read comes has been delivered. */
+static double consuming_s(const totals *t) { return seconds_between(run.start_ns, t->got_last_ns); }
 
 static void json(const totals *t) {
     double sent = (double)t->sent, got = (double)t->got;

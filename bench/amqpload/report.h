@@ -10,7 +10,7 @@ typedef struct {
     u64 sent, confirmed, nacked, returned, blocked, writes;
     u64 got, unique, duplicates, redelivered, disordered, foreign, bad_bodies, cancelled, reads, bytes;
     i64 lost;
-    u64 sent_last_ns, confirmed_last_ns, got_first_ns, got_last_ns;
+    u64 sent_last_ns, confirmed_last_ns, got_last_ns;
     u64 producers_cpu_ns, consumers_cpu_ns;
     histogram latency, answers;
     double elapsed_s, client_cpu_s, broker_cpu_s, other_cpu_percent;

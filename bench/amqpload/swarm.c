@@ -13,7 +13,7 @@ typedef struct {
     window window;
 } bee;
 
-typedef struct {
+typedef struct swarm {
     bee *bees;
     struct pollfd *polls;
     int size;
@@ -35,8 +35,9 @@ static void open_bee(bee *b, int index) {
     wire_nonblocking(&b->wire, true);
 }
 
-static void swarm_open(swarm *s, const producer *p) {
-    *s = (swarm){.size = share(opt.swarm, opt.producers, p->id)};
+void swarm_open(producer *p) {
+    swarm *s = p->swarm = zeroed(sizeof(swarm));
+    s->size = share(opt.swarm, opt.producers, p->id);
     s->bees = zeroed(sizeof(bee) * (size_t)s->size);
     s->polls = zeroed(sizeof(struct pollfd) * (size_t)s->size);
     for (int i = 0; i < s->size; i++) {
@@ -93,12 +94,11 @@ static bool buzz(swarm *s, producer *p) {
 
 void *produce_swarm(void *producer_) {
     producer *p = producer_;
-    swarm s;
+    swarm *s = p->swarm;
     wake_precisely();
-    swarm_open(&s, p);
     gate_pass(&run.gate);
-    if (!buzz(&s, p)) run_failed();
+    if (!buzz(s, p)) run_failed();
     p->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-    for (int i = 0; i < s.size; i++) close_hastily(s.bees[i].wire.fd);
+    for (int i = 0; i < s->size; i++) close_hastily(s->bees[i].wire.fd);
     return NULL;
 }

@@ -12,7 +12,8 @@ typedef struct {
     _Alignas(64) int id;
     pthread_t thread;
     wire wire;
-    u64 limit; /* messages it may send; 0 = no limit */
+    struct swarm *swarm; /* its connections with --swarm, instead of `wire` */
+    u64 limit;           /* messages it may send; 0 = no limit */
     u64 sent_last_ns, confirmed_last_ns, cpu_ns, writes;
     u64 nacked, returned, blocked;
     histogram answers; /* confirm, round trip or operation: until the answer */
@@ -56,6 +57,9 @@ void *churn(void *producer_);
 /* Subscribe to a queue (to several with --subscriptions, --subscribe-all) and make the wire from the connection. */
 void subscribe(wire *l, amqp_connection_state_t c, int queue, bool no_ack);
 void subscribe_replies(wire *l, amqp_connection_state_t c);
+
+/* The connections of a swarm's thread. */
+void swarm_open(producer *p);
 
 /* --idle: the whole run. Returns the exit code. */
 int run_idle(void);
