@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.ports import ALLOWED, PENDING, Login, LoginRefused, Question, User
 from amqpd.broker.routing import described_exchange, described_queue
-from amqpd.broker.timers import Timer
 from amqpd.errors import access_refused
+from amqpd.protocol.connectiontimer import ConnectionTimer
 
 if TYPE_CHECKING:
     from amqpd.broker.routing import Exchange
@@ -58,23 +58,19 @@ class Attempt(Login):
         self._connection.login_refused(self, refusal)
 
 
-class Expiry(Timer):
+class Expiry(ConnectionTimer):
     """Due when the credentials of a connection run out."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self._connection: Final = connection
 
     def start(self, until_ms: int) -> None:
         """They do at the time of day `until_ms`."""
-        broker = self._connection.broker
+        broker = self.connection.broker
         broker.timers.schedule(self, broker.now_ms + max(0, until_ms - broker.wall_ms()))
 
     def fire(self, now_ms: int) -> None:
-        self._connection.force_close("credential expired")
+        self.connection.force_close("credential expired")
 
 
-class Answers(Timer):
+class Answers(ConnectionTimer):
     """What a connection's user may do, as far as it was asked. `clear` when it may have changed.
 
     It is a timer, due when what was allowed first of all holds no longer; nothing is due where it holds until a change.
@@ -82,8 +78,7 @@ class Answers(Timer):
     """
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self._connection: Final = connection
+        super().__init__(connection)
         self._allowed: Final[dict[tuple[str, str, str, str], None]] = {}
         self.waiting = False
 
@@ -93,10 +88,10 @@ class Answers(Timer):
 
     def fire(self, now_ms: int) -> None:
         if self.waiting:
-            self._connection.broker.timers.schedule(self, now_ms + WAITING_MS)
+            self.connection.broker.timers.schedule(self, now_ms + WAITING_MS)
         else:
             self.clear()
-            self._connection.forget_routes()
+            self.connection.forget_routes()
 
     def allow(self, user: User, question: Question) -> bool:
         """Whether `user` may. Raises AnswerPending. Only what is allowed is remembered."""
@@ -113,7 +108,7 @@ class Answers(Timer):
         return True
 
     def _start(self, hold_ms: int) -> None:
-        broker = self._connection.broker
+        broker = self.connection.broker
         if hold_ms >= 0:
             broker.timers.schedule(self, broker.now_ms + hold_ms)
 

@@ -71,7 +71,7 @@ class Channel(DeliverySink):
         self.made_name = ""  # of a queue about to be declared without one
         self.reply_queue: ReplyQueue | None = None
         self.publisher: Final = Publisher(self)
-        self.timeout: Final = AckTimeout(self)
+        self._timeout: AckTimeout | None = None
         self._next_tag = 1
         self._unsent_max: Final = vhost.broker.limits.unsent_max
         self._copied_below: Final = min(PASSED_ON, connection.frame_max)
@@ -239,7 +239,9 @@ class Channel(DeliverySink):
         now_ms = self.vhost.broker.now_ms
         self.deliveries.add(Unacked(tag, message, queue, consumer, position, now_ms))
         if queue.ack_timeout_ms >= 0:
-            self.timeout.watch(now_ms + queue.ack_timeout_ms)
+            if self._timeout is None:
+                self._timeout = AckTimeout(self)
+            self._timeout.watch(now_ms + queue.ack_timeout_ms)
 
     def trace(self, queue: Queue, message: Message, redelivered: bool) -> None:
         """Tell the firehose of a delivery."""
@@ -316,7 +318,9 @@ class Channel(DeliverySink):
         self.closing = True
         self.vhost.broker.channels -= 1
         self.vhost.broker.usage(self.user.name).channels -= 1
-        self.timeout.stop()
+        if self._timeout is not None:
+            self._timeout.stop()
+            self._timeout = None
         self.publisher.forget()
         unacked = self.deliveries.take_all()
         transaction = self.publisher.transaction
@@ -328,4 +332,6 @@ class Channel(DeliverySink):
             notices.consumer_removed(self, consumer)
         self.consumers.clear()
         consuming.release(self, doomed, unacked)
+        self.reply_queue = None
+        self.publisher.end()
         notices.channel_closed(self)

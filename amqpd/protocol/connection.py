@@ -16,8 +16,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from amqpd.broker.ports import Owner
-from amqpd.broker.timers import Timer
+from amqpd.broker.ports import Owner, Transport
 from amqpd.errors import (
     CONNECTION_FORCED,
     INTERNAL_ERROR,
@@ -29,6 +28,7 @@ from amqpd.errors import (
 from amqpd.protocol import faults, handshake, notices
 from amqpd.protocol.access import AnswerPending, Answers, Attempt, Expiry, recheck_consumers
 from amqpd.protocol.channel import Channel
+from amqpd.protocol.connectiontimer import ConnectionTimer
 from amqpd.protocol.heartbeat import Heartbeat
 from amqpd.protocol.passage import PartialBody
 from amqpd.protocol.states import AWAIT_HEADER, AWAIT_OPEN, CLOSED, CLOSING, REFUSED, RUNNING
@@ -41,7 +41,7 @@ from amqpd.wire.tables import Table
 if TYPE_CHECKING:
     from amqpd.broker.node import Broker
     from amqpd.broker.persistence.keeper import Keeper
-    from amqpd.broker.ports import Authenticator, LoginRefused, Peer, Transport, User
+    from amqpd.broker.ports import Authenticator, LoginRefused, Peer, User
     from amqpd.broker.vhost import VHost
 
 log = logging.getLogger("amqpd.connection")
@@ -50,15 +50,27 @@ _CLOSE_WAIT_MS: Final = 30_000
 _TOLERANCE: Final = 8  # bytes by which a payload may exceed frame_max - 8, as in RabbitMQ
 
 
-class Deadline(Timer):
+class Deadline(ConnectionTimer):
     """Ends the connection when a peer does not do what it must: finish the handshake, or close the socket."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self.connection: Final = connection
 
     def fire(self, now_ms: int) -> None:
         self.connection.give_up()
+
+
+class Gone(Transport):
+    """The transport of a connection whose socket is gone."""
+
+    def flush(self) -> None:
+        """There is nobody to send anything to."""
+
+    def resume(self) -> None:
+        """Nothing will come."""
+
+    def close(self) -> None:
+        """It is."""
+
+    def abort(self) -> None:
+        """It is."""
 
 
 class Connection(Owner):
@@ -70,7 +82,7 @@ class Connection(Owner):
         super().__init__()
         self.broker: Final = broker
         self.authenticator: Final = authenticator
-        self.transport: Final = transport
+        self.transport = transport
         self.name: Final = name
         self.peer: Final = peer
         self.out = BytesWriter()
@@ -526,7 +538,12 @@ class Connection(Owner):
         self.release()
         self.state = CLOSED
         self._rest = b""
-        self.broker.timers.cancel(self._deadline)
+        self.transport = Gone()
+        self.answers.end()
+        self._heartbeat.end()
+        self._deadline.end()
+        if self._expiry is not None:
+            self._expiry.end()
 
     def release(self) -> None:
         """Give back everything: channels, heartbeats, exclusive queues. May be called more than once."""

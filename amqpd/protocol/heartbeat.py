@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from amqpd.broker.timers import Timer
+from amqpd.protocol.connectiontimer import ConnectionTimer
 from amqpd.wire.frames import HEARTBEAT_FRAME
 
 if TYPE_CHECKING:
@@ -20,13 +20,12 @@ log = logging.getLogger("amqpd.connection")
 _SILENT_TURNS: Final = 4  # half intervals without a byte: two intervals
 
 
-class Heartbeat(Timer):
+class Heartbeat(ConnectionTimer):
     """`interval_ms` is 0 while heartbeats are off."""
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__()
+        super().__init__(connection)
         self.interval_ms = 0
-        self._connection: Final = connection
         self._sent = 0
         self._received = 0
         self._silent = 0
@@ -35,13 +34,13 @@ class Heartbeat(Timer):
     def start(self, interval_s: int) -> None:
         """Begin; the first is due after half an interval."""
         self.interval_ms = interval_s * 1000
-        self._sent = self._connection.bytes_sent
+        self._sent = self.connection.bytes_sent
         if interval_s:
             self._schedule()
 
     def stop(self) -> None:
         """End."""
-        self._connection.broker.timers.cancel(self)
+        self.connection.broker.timers.cancel(self)
 
     def watch(self, on: bool) -> None:
         """Whether the peer's silence counts. It does not while this side does not read."""
@@ -49,7 +48,7 @@ class Heartbeat(Timer):
         self._silent = 0
 
     def fire(self, now_ms: int) -> None:
-        connection = self._connection
+        connection = self.connection
         if connection.bytes_sent == self._sent and not connection.unsent:
             connection.touch()
             connection.out.write(HEARTBEAT_FRAME)
@@ -72,5 +71,5 @@ class Heartbeat(Timer):
         self._schedule()
 
     def _schedule(self) -> None:
-        timers = self._connection.broker.timers
-        timers.schedule(self, self._connection.broker.now_ms + max(1, self.interval_ms // 2))
+        timers = self.connection.broker.timers
+        timers.schedule(self, self.connection.broker.now_ms + max(1, self.interval_ms // 2))

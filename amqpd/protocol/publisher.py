@@ -51,8 +51,10 @@ _SMALLEST_ARGUMENTS: Final = 3  # two empty names and the bits
 class Publisher:
     """`confirms` and `transaction` are None until their select."""
 
+    __deletable__ = ["_channel"]
+
     def __init__(self, channel: Channel) -> None:
-        self._channel: Final = channel
+        self._channel = channel
         self._connection: Final = channel.connection
         self._vhost: Final = channel.vhost
         self._broker: Final = channel.vhost.broker
@@ -180,6 +182,10 @@ class Publisher:
         """Drop what was assembled so far."""
         self._state = _NOTHING
         self._parts = []
+
+    def end(self) -> None:
+        """The channel is closed: let go of it (see `connectiontimer`). Must be called once."""
+        del self._channel
 
     def _check_size(self, size: int) -> None:
         if size > self._max_size:

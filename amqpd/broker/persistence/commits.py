@@ -71,7 +71,7 @@ class Entered:
 
     def __init__(self, log: Log) -> None:
         self.log: Final = log
-        self.following: Final = log.ready.next
+        self.following: Final = log.following()
         log.entered = False
 
 

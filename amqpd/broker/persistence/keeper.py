@@ -132,7 +132,7 @@ class Keeper:
     def forgotten(self, log: Log) -> None:
         """The deletion of a log's queue is stored."""
         log.forgotten = True
-        self._announce(log, log.ready.next)
+        self._announce(log, log.following())
         self.journal.forget(log.ref)
         self._dropped += log.pages
 
@@ -195,7 +195,7 @@ class Keeper:
         if log.announced == 0:
             self._definitions = self.broker.catalogue.recorded
         log.began(file, position)
-        journal.group(log.ref, log.queue.identity, log.level, log.label)
+        journal.group(log.ref, log.identity, log.level, log.label)
         logs = self._in_file.get(file)
         if logs is None:
             logs = []
@@ -235,7 +235,7 @@ class Keeper:
         self.settling = []
         settled: list[SettledPage] = []
         for log in logs:
-            self._announce(log, log.ready.next)
+            self._announce(log, log.following())
             self.journal.settle(log.ref, log.take_settled(settled))
         if self._stopping:
             self._write_stop()
@@ -259,7 +259,7 @@ class Keeper:
         self._stopping = False
         for log in self.logs:
             if log.live():
-                self._announce(log, log.ready.next)
+                self._announce(log, log.following())
                 self.journal.mark(log.ref, log.ready.delivered_below())
         if self.journal.records == 0:
             self.journal.begin()

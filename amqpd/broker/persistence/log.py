@@ -13,7 +13,6 @@ batch that is on disk (`safe`).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.message import Message
@@ -32,7 +31,7 @@ MESSAGE_COST: Final = 200  # bytes, so that small messages count too
 
 
 class Log:
-    """The log of `level` of `queue`; `ref` is its number in the journal's records.
+    """The log of `level` of a queue; `ref` is its number in the journal's records.
 
     `announced` is the last file of the journal that says which log it is; `known` whether anything on disk is its;
     `gone` when its queue is deleted, and `forgotten` when that is stored: until then it is told what is settled.
@@ -42,7 +41,6 @@ class Log:
 
     def __init__(self, keeper: Keeper, queue: Queue, level: int, label: bytes, ref: int) -> None:
         self.keeper: Final = keeper
-        self.queue: Final = queue
         self.level: Final = level
         self.label: Final = label
         self.ref: Final = ref
@@ -58,8 +56,11 @@ class Log:
         self._settled: list[int] = []  # positions, by the batch that is gathered
         self._settled_runs: list[SettledPage] = []  # and runs of them that stand on one page
         self._lent: dict[int, Message] = {}
-        self._marks: deque[tuple[int, int]] = deque()  # file of the journal, position from which on it has them
-        self._moving: deque[int] = deque()  # positions that were lent when the move began
+        self._marks: list[tuple[int, int]] = []  # file of the journal, position from which on it has them
+        self._moving: list[int] = []  # positions that were lent when the move began, the last one first
+        self._queue: Queue | None = queue
+        self._identity = b""  # of its queue, and the position of what would come next, when it is deleted
+        self._following = 0
         self._ready: ReadyList | None = None
         self._pager: Pager | None = None
 
@@ -73,6 +74,15 @@ class Log:
         """The list whose log this is."""
         assert self._ready is not None
         return self._ready
+
+    @property
+    def identity(self) -> bytes:
+        """Its queue's."""
+        return self._queue.identity if self._queue is not None else self._identity
+
+    def following(self) -> int:
+        """The position of what comes next, or would have, had its queue not been deleted."""
+        return self._ready.next if self._ready is not None else self._following
 
     # -- messages come and go
 
@@ -146,7 +156,7 @@ class Log:
 
     def safe(self) -> int:
         """The position below which everything that has to be on disk is there."""
-        return self._committed if self.uncommitted else self.ready.next
+        return self._committed if self.uncommitted else self.following()
 
     def live(self) -> bool:
         """Whether it has anything that a restart must find."""
@@ -195,8 +205,8 @@ class Log:
         """Begin to move what has its home in `file` and before; returns the position below which that is."""
         marks = self._marks
         while marks and marks[0][0] <= file:
-            marks.popleft()
-        return marks[0][1] if marks else self.ready.next
+            del marks[0]
+        return marks[0][1] if marks else self.following()
 
     def move_ready(self, below: int) -> int:
         """Move some of what waits in memory to pages. Returns the bytes; 0 when nothing is left to move."""
@@ -204,9 +214,8 @@ class Log:
 
     def begin_move_lent(self, below: int) -> None:
         """After what waits, what is lent. What is lent from now on has been moved, or came later."""
-        self._moving = deque(
-            sorted([position for position in self._lent if position < below and self.page_of(position) is None])
-        )
+        self._moving = [position for position in self._lent if position < below and self.page_of(position) is None]
+        self._moving.sort(reverse=True)
 
     def move_lent(self) -> int:
         """Move some of it to pages. Returns the bytes; 0 when nothing is left to move."""
@@ -217,7 +226,7 @@ class Log:
         moved = 0
         moving = self._moving
         while moving and moved < MOVED_AT_ONCE:
-            position = moving.popleft()
+            position = moving.pop()
             message = self._lent.get(position)
             if message is None:
                 continue
@@ -235,10 +244,15 @@ class Log:
     # -- the end
 
     def close(self) -> None:
-        """The queue is deleted."""
+        """The queue is deleted: let go of it, so that it is freed without the garbage collector."""
         self.gone = True
         self._lent.clear()
         self._moving.clear()
+        self._identity = self.identity
+        self._following = self.following()
+        self._queue = None
+        self._ready = None
+        self._pager = None
 
 
 def _append(ranges: list[int], first: int, last: int) -> None:

@@ -63,7 +63,7 @@ class Pager:
         if log is None:
             self._pages.write(page, _NO_IDENTITY, 0, self._label, index, out.getvalue())
         else:
-            self._pages.write(page, log.queue.identity, log.level, self._label, index, out.getvalue())
+            self._pages.write(page, log.identity, log.level, self._label, index, out.getvalue())
             if persistent:
                 log.add_page(page)
         return page

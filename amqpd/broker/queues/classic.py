@@ -10,6 +10,9 @@ A ready list knows what its messages are on disk, if they are; the queue says wh
 Invariants: a message is ready, unacknowledged, or gone. While consumers wait in the ring and would accept, nothing is
 ready (every operation that could break that ends in `dispatch`). `ready_bytes` counts the bodies of ready messages.
 Dead letters are handed to the broker, which publishes them after the current operation: nothing here recurses.
+
+There may be very many queues, so what few of them need is made when it is needed first: timers, levels, consumers. A
+queue that was closed refers to nothing that refers to it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from amqpd.broker.consumers import Consumer, Consumers
 from amqpd.broker.message import Message, Unacked
 from amqpd.broker.queues.contract import Fetched, Queue
 from amqpd.broker.queues.ready import ReadyList
-from amqpd.broker.queues.settings import Settings
+from amqpd.broker.queues.settings import settings_of
 from amqpd.broker.timers import Timer
 from amqpd.errors import access_refused
 from amqpd.wire.tables import Table
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 
 LET_GO_AT_ONCE: Final = 1000  # messages; more that expire, or are too many, follow a moment later
+NOBODY: Final = Consumers(False)  # of all queues that never had a consumer; it stays empty
 _SCANNED_A_STEP: Final = 64  # consumers that leaving a ring passes by in the time of one step of work
 
 
@@ -76,9 +80,9 @@ class ClassicQueue(Queue):
         self, vhost: VHost, name: str, durable: bool, auto_delete: bool, arguments: Table, owner: Owner | None
     ) -> None:
         super().__init__(vhost, name, durable, auto_delete, arguments, owner)
-        settings = Settings(arguments, {})
+        settings = settings_of(arguments, {})
         self.settings = settings
-        self.consumers: Final = Consumers(settings.single_active_consumer)
+        self.consumers = NOBODY
         self.ready: Final = self._new_level(0)  # the only level of a queue without priorities
         self.levels: Final = [self.ready]  # those that were needed so far, the highest priority last
         self.ready_messages = 0
@@ -87,8 +91,8 @@ class ClassicQueue(Queue):
         self.plain = settings.plain
         self.expiring = settings.message_ttl_ms >= 0
         self.ack_timeout_ms = settings.consumer_timeout_ms
-        self._expiry: Final = ExpiryTimer(self)
-        self._unused: Final = UnusedTimer(self)
+        self._expiry: ExpiryTimer | None = None
+        self._unused: UnusedTimer | None = None
         self._surplus: SurplusTimer | None = None
         self.touch()
 
@@ -121,20 +125,19 @@ class ClassicQueue(Queue):
         self.expiring = self.ready_messages > 0
         if self.settings.limited:
             self._shorten()
-        broker = self.vhost.broker
-        broker.timers.schedule(self._expiry, broker.now_ms + delay_ms)
+        self._expire_at(self.vhost.broker.now_ms + delay_ms)
 
     def head_is_paged(self) -> bool:
         """Whether the message that comes next has to be read from disk."""
         return self._head_level().head_is_paged()
 
     def follow_policies(self, definition: dict[str, object]) -> None:
-        settings = Settings(self.arguments, definition)
+        settings = settings_of(self.arguments, definition)
         self.settings = settings
         self.plain = settings.plain
         self.expiring = settings.message_ttl_ms >= 0 or (self.expiring and self.ready_messages > 0)
         self.ack_timeout_ms = settings.consumer_timeout_ms
-        self.vhost.broker.timers.cancel(self._unused)
+        self._cancel(self._unused)
         self.touch()
         self.dispatch()
 
@@ -228,14 +231,23 @@ class ClassicQueue(Queue):
             else:
                 self.expiring = self.settings.message_ttl_ms >= 0  # nothing is here that has a time of its own
             if due_ms < 0:
-                broker.timers.cancel(self._expiry)
+                self._cancel(self._expiry)
                 return True
             if due_ms > broker.now_ms:
-                broker.timers.schedule(self._expiry, due_ms)
+                self._expire_at(due_ms)
                 return True
             self._let_go(level, deadletter.EXPIRED)
-        broker.timers.schedule(self._expiry, broker.now_ms + 1)
+        self._expire_at(broker.now_ms + 1)
         return False
+
+    def _expire_at(self, due_ms: int) -> None:
+        if self._expiry is None:
+            self._expiry = ExpiryTimer(self)
+        self.vhost.broker.timers.schedule(self._expiry, due_ms)
+
+    def _cancel(self, timer: Timer | None) -> None:
+        if timer is not None:
+            self.vhost.broker.timers.cancel(timer)
 
     def _deadline(self, message: Message) -> int:
         """When `message` expires in this queue (ms), or -1: the lesser of its own and the queue's time to live."""
@@ -247,11 +259,13 @@ class ClassicQueue(Queue):
     def touch(self) -> None:
         if self.settings.expires_ms < 0:
             return
-        broker = self.vhost.broker
         if self.consumers.all:
-            broker.timers.cancel(self._unused)
-        else:
-            broker.timers.schedule(self._unused, broker.now_ms + self.settings.expires_ms)
+            self._cancel(self._unused)
+            return
+        if self._unused is None:
+            self._unused = UnusedTimer(self)
+        broker = self.vhost.broker
+        broker.timers.schedule(self._unused, broker.now_ms + self.settings.expires_ms)
 
     # -- messages go
 
@@ -359,6 +373,8 @@ class ClassicQueue(Queue):
     # -- consumers
 
     def consume(self, consumer: Consumer) -> None:
+        if self.consumers is NOBODY:
+            self.consumers = Consumers(self.settings.single_active_consumer)
         consumers = self.consumers
         taken = consumers.exclusive or (consumer.exclusive and (len(consumers) > 0 or consumers.single_active))
         if taken:
@@ -392,16 +408,15 @@ class ClassicQueue(Queue):
 
     def close(self) -> int:
         self.deleted = True
-        timers = self.vhost.broker.timers
         keeper = self.vhost.broker.keeper
         for level in self.levels:
             if keeper is not None and level.log is not None:
                 keeper.forget(level.log)
         count = self.purge()
-        timers.cancel(self._unused)
-        timers.cancel(self._expiry)
-        if self._surplus is not None:
-            timers.cancel(self._surplus)
+        for timer in (self._expiry, self._unused, self._surplus):
+            self._cancel(timer)
+        self._expiry = self._unused = self._surplus = None
+        self.owner = None
         for consumer in list(self.consumers.all):
             self.consumers.remove(consumer)
             consumer.sink.consumer_cancelled(consumer)

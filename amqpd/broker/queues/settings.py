@@ -12,6 +12,21 @@ from amqpd.broker import arguments as names
 from amqpd.wire.tables import Table
 
 UNLIMITED: Final = -1
+_MEANT: Final = frozenset(
+    {
+        names.MESSAGE_TTL,
+        names.EXPIRES,
+        names.MAX_LENGTH,
+        names.MAX_LENGTH_BYTES,
+        names.CONSUMER_TIMEOUT,
+        names.OVERFLOW,
+        names.DEAD_LETTER_EXCHANGE,
+        names.DEAD_LETTER_ROUTING_KEY,
+        names.MAX_PRIORITY_ARGUMENT,
+        names.SINGLE_ACTIVE_CONSUMER,
+    }
+)
+"""The arguments that Settings reads."""
 
 
 class Settings:
@@ -45,6 +60,13 @@ class Settings:
         return not self.limited and self.message_ttl_ms < 0 and self.max_priority < 0
 
 
+def settings_of(arguments: Table, policy: dict[str, object]) -> Settings:
+    """The Settings of a queue: the same for all of which nothing is asked, as is usual."""
+    if not policy and _MEANT.isdisjoint([name for name, _value in arguments]):
+        return _NOTHING_ASKED
+    return Settings(arguments, policy)
+
+
 def _least(arguments: Table, name: str, policy: dict[str, object]) -> int:
     own = names.integer(arguments, name, UNLIMITED)
     said = policy.get(_key(name))
@@ -62,3 +84,6 @@ def _text(arguments: Table, name: str, policy: dict[str, object]) -> str | None:
 def _key(argument: str) -> str:
     """The key of a policy that is the same as an argument: without its `x-`."""
     return argument[2:]
+
+
+_NOTHING_ASKED: Final = Settings([], {})
