@@ -32,7 +32,7 @@ from amqpd.broker.ports import Catalogue
 from amqpd.config import Settings, Sources
 from amqpd.errors import ConfigError, DefinitionError, StorageError
 from amqpd.reloading import Parts, Reloader, fill
-from amqpd.runtime import build, logs
+from amqpd.runtime import build, garbage, logs
 from amqpd.runtime.catalogue import Writer
 from amqpd.runtime.datadir import DataDir
 from amqpd.runtime.disk import DiskWatch
@@ -371,19 +371,12 @@ def _allow_all_descriptors() -> None:
     log.info("at most %d file descriptors", soft)
 
 
-def _tune_garbage_collection() -> None:
-    """What is there now stays; and a backlog of messages must not be walked again and again."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    gc.enable()
-
-
 async def _serve(node: Node) -> None:
     async with trio.open_nursery() as outer:
         await outer.start(_obey_signals, node, outer.cancel_scope)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
-            _tune_garbage_collection()
+            garbage.tune()
             log.info(
                 "%s on Python %s listens on %s, data in %s",
                 build.described(),
