@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help venv compiled run test test-interpreted test-compiled lint interop compare docs check-dist check-image \
-    check-deb crash raft coverage fuzz bench-core clean
+    check-deb crash raft coverage fuzz bench bench-core bench-scaling soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,19 @@ check-image: $(DEV)/.stamp ## the steps of the Dockerfile in a clean Debian, and
 
 check-deb: $(DEV)/.stamp ## the Debian package: built, installed, upgraded, removed in clean Debians (root)
 	$(DEV)/bin/python tools/check_deb.py $(ARGS)
+
+$(DEV)/.stamp-bench: $(DEV)/.stamp
+	AMQPD_PURE=1 $(DEV)/bin/python -m pip install -q -e '.[bench]'
+	@touch $@
+
+bench: $(DEV)/.stamp-bench $(BUILT)/.stamp ## whole brokers side by side, into docs/benchmarks.md; ARGS="--only a,b --reps 1"
+	$(DEV)/bin/python -m bench.run $(ARGS)
+
+bench-scaling: $(DEV)/.stamp-bench $(BUILT)/.stamp ## what grows with what: ARGS="--only queues,body"
+	$(DEV)/bin/python -m bench.scaling $(ARGS)
+
+soak: $(DEV)/.stamp-bench $(BUILT)/.stamp ## ten minutes of hostile load, memory flat; ARGS="--minutes 60"
+	$(DEV)/bin/python -m bench.soak $(ARGS)
 
 crash: $(DEV)/.stamp ## the proofs of the message store; ARGS="kills --rounds 1000" or "images --seeds 100000 --seconds 3600" for long
 	$(DEV)/bin/python tools/crash $(ARGS)

@@ -166,6 +166,7 @@ class Node:
 
     def _check_mode(self) -> None:
         """amqpd tells its mode when it listens; the line may come a moment after the first answer."""
+        said = None
         for _ in range(250):
             said = re.search(r"\((compiled|interpreted)\)", self.log.read_text(errors="replace"))
             if said is not None:
