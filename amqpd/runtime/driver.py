@@ -1,8 +1,8 @@
 """Drives a broker: tells it the time, ends its rounds, and wakes it when a timer is due.
 
-A round is what one read, one timer or one call of an operator causes. `end_round` must follow each of them: it flushes
-every connection that was touched and sees to it that the timer task wakes in time. The time is trio's clock in ms, so a
-test with a clock that jumps moves the broker as well.
+A round is what one look at the sockets, one timer or one call of an operator causes. `end_round` must follow each of
+them: it flushes every connection that was touched and sees to it that the timer task wakes in time. The time is trio's
+clock in ms, so a test with a clock that jumps moves the broker as well.
 
 Whoever finds that the disk failed calls `fail`, and everything ends: no round is flushed any more, so that no client
 is told what memory has and the disk may not have.

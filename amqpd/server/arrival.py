@@ -19,7 +19,6 @@ import trio
 from amqpd.broker.ports import Certificate, Peer
 from amqpd.server.endpoints import is_loopback
 from amqpd.server.proxy import Header, ProxyError, parse
-from amqpd.server.session import Session, shared_view
 from amqpd.server.tls import NotTlsError, TlsError
 
 if TYPE_CHECKING:
@@ -61,25 +60,25 @@ class Arrival:
         self._scope.cancel()
 
     async def run(self) -> None:
-        """Let the client in and serve it until its end, or send it away. Raises nothing but Cancelled."""
-        session: Session | None = None
+        """Let the client in, or send it away. Raises nothing but Cancelled."""
+        welcome = False
         try:
             with self._scope:
-                session = await self._welcome()
+                welcome = await self._welcome()
             if self._scope.cancelled_caught and trio.current_time() >= self._scope.deadline:
                 log.warning("refused: no %s within handshake_timeout", self._awaited, extra=self._log_fields())
         finally:
-            if session is None:
+            if welcome:
+                self.hub.begin(self.sock, self.name, self.peer, self._tls, self._received)
+            else:
                 self.sock.close()
             self.hub.forget_arrival(self)
-        if session is not None:
-            await session.run(self._received)
 
     def _log_fields(self) -> dict[str, object]:
         return {"connection": self.name, "channel": 0, "vhost": "", "user": ""}
 
-    async def _welcome(self) -> Session | None:
-        """The session, or None, which was logged, where this client is not let in."""
+    async def _welcome(self) -> bool:
+        """Whether this client is let in. That it is not was logged."""
         try:
             if self._proxied:
                 await self._proxy_header()
@@ -95,8 +94,8 @@ class Arrival:
             if self._heard:  # else it was a port scan, or a load balancer's way to see whether we live
                 log.info("the client has gone before the %s was done", self._awaited, extra=self._log_fields())
         else:
-            return self.hub.begin(self.sock, self.name, self.peer, self._tls)
-        return None
+            return True
+        return False
 
     # -- PROXY protocol
 
@@ -131,7 +130,7 @@ class Arrival:
                     done = tls.handshake(received)
                 await self._send(tls.take_output())
             # A client need not wait for our last message before it goes on.
-            self._received = bytes(shared_view[: tls.decrypt(b"", shared_view)])
+            self._received = bytes(self.hub.view[: tls.decrypt(b"", self.hub.view)])
             certificate = _certificate(tls)
         except TlsError:
             self._offer(tls.take_output())  # the alert, so that the client knows why

@@ -1,6 +1,6 @@
 """All sessions of a node: lets them in, tells them of alarms, finds those whose peers have gone, and ends them.
 
-Does not listen (`listeners`) and does not read or write (`arrival`, then `session`).
+Does not listen (`listeners`) and does not read or write (`arrival`, then `session`). Who is served when is `turns`'.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from amqpd.protocol.states import REFUSED
 from amqpd.runtime.driver import Driver, now_ms
 from amqpd.server.arrival import STEPS_AT_ONCE, Arrival
 from amqpd.server.endpoints import Networks
-from amqpd.server.session import Session
+from amqpd.server.session import READ_SIZE, Session
+from amqpd.server.tls import RECORD_MAX
+from amqpd.server.turns import Turns
 
 if TYPE_CHECKING:
     from amqpd.server.contexts import TlsContexts
@@ -33,7 +35,8 @@ GONE_TIMEOUT_MS: Final = 30_000  # about when RabbitMQ's heartbeat would fail on
 
 
 class Hub:
-    """`nursery` holds the tasks of all sessions. `handshake_max` is the limit on what is not open; 0 is none.
+    """`nursery` holds the task of all sessions, and those of arrivals. `handshake_max` is the limit on what is not yet
+    open; 0 is none. `view` is what everybody reads into: nobody waits between a read and the copy.
 
     `trusted_proxies` are addresses and networks, as in the setting. Raises ValueError where they are not.
     """
@@ -51,6 +54,8 @@ class Hub:
         self.authenticator: Final = authenticator
         self.driver: Final = driver
         self.nursery: Final = nursery
+        self.turns: Final = Turns(driver)
+        self.view: Final = memoryview(bytearray(READ_SIZE + RECORD_MAX))
         self.arrivals: Final[dict[Arrival, None]] = {}  # those that have no session yet
         self.handshake_steps: Final = trio.Semaphore(STEPS_AT_ONCE)
         self.sessions: Final[dict[Session, None]] = {}
@@ -60,6 +65,17 @@ class Hub:
         self._empty: trio.Event | None = None
         broker.alarms.subscribe(self._alarms_changed)
         driver.recover = self._recover
+        nursery.start_soon(self._serve)
+
+    async def _serve(self) -> None:
+        """The task of all sessions. On its way out, whatever happened, they end."""
+        try:
+            await self.turns.run()
+        finally:
+            for session in list(self.sessions):
+                session.end()
+            self.turns.close()
+            self.driver.end_round()
 
     def configure(self, handshake_max: int, trusted_proxies: Sequence[str]) -> None:
         """Obey these from now on. Raises ValueError as when made."""
@@ -77,18 +93,23 @@ class Hub:
             return
         proxied = peer.address in self._trusted_proxies
         if contexts is None and not proxied:
-            self.nursery.start_soon(self.begin(sock, name, peer).run)
+            self.begin(sock, name, peer)
             return
         arrival = Arrival(self, sock, name, peer, proxied, contexts.open() if contexts is not None else None)
         self.arrivals[arrival] = None
         self.nursery.start_soon(arrival.run)
 
-    def begin(self, sock: socket.socket, name: str, peer: Peer, tls: Tls | None = None) -> Session:
-        """AMQP can begin: make a session, whose `run` is the caller's to start."""
+    def begin(
+        self, sock: socket.socket, name: str, peer: Peer, tls: Tls | None = None, received: bytes = b""
+    ) -> None:
+        """AMQP begins. `received` was read before."""
         with self.driver.round():
             session = Session(self, sock, name, peer, tls)
             self.sessions[session] = None
-        return session
+            if self.turns.over:
+                session.end()
+            else:
+                session.start(received)
 
     def forget_arrival(self, arrival: Arrival) -> None:
         """A session has begun in its place, or its socket is closed."""

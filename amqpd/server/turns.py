@@ -1,0 +1,118 @@
+"""The one task that serves all sessions: it waits for their sockets together, and ends one round for all it has served.
+
+A round, without waiting: who asked for a turn goes on, who is ready is read from or sent to, and then every connection
+that was touched is flushed once. Then all other tasks have their turn.
+
+A round reads at most ROUND_SIZE and two reads more. Whoever took more than an equal share of it the last time is
+greedy. The others go first; the greedy stand in a line, and at least one of it is served in each round. So those who
+flood delay others by one or two reads, however many they are, and nobody starves.
+
+Invariant: a round never waits, so between the look at who is ready and its end only what it serves can change that. A
+socket that is closed meanwhile is nobody's any more, and one that got its number has nothing to read yet.
+
+docs/decisions/hub.md says why it is done so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from amqpd.runtime.driver import Driver, now_ms
+from amqpd.server.poller import READ, WRITE, open_poller
+
+if TYPE_CHECKING:
+    from amqpd.server.session import Session
+
+SOCKETS_MAX: Final = 64  # in a round
+ROUND_SIZE: Final = 65_536  # bytes
+TURNS_MAX: Final = 8  # in a round: each can be some milliseconds
+
+
+class Turns:
+    """Made within a trio run, for `driver`'s broker. `run` must be started exactly once, and `close` called after it.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self.over = False
+        self._driver: Final = driver
+        self._poller: Final = open_poller()
+        self._watched: Final[dict[int, Session]] = {}
+        self._asking: Final[dict[Session, None]] = {}
+        self._greedy: Final[dict[Session, None]] = {}  # who has something to be read, in order
+        self._asleep = False
+
+    def watch(self, session: Session, wanted: int) -> None:
+        """Want READ, WRITE, both or 0 of a session's socket. Raises OSError."""
+        self._poller.change(session.number, session.wanted, wanted)
+        session.wanted = wanted
+        if wanted:
+            self._watched[session.number] = session
+        else:
+            del self._watched[session.number]
+
+    def ask(self, session: Session) -> None:
+        """Give a session a turn, in the next round."""
+        self._asking[session] = None
+        if self._asleep:
+            self._asleep = False
+            trio.lowlevel.notify_closing(self._poller)  # nothing closes: this is how a task that waits is woken
+
+    async def run(self) -> None:
+        """Serve all sessions until cancelled."""
+        while True:
+            if self._asking or self._poller.ready(1):
+                await trio.lowlevel.checkpoint()
+            else:
+                await self._sleep()
+            self._round(self._poller.ready(SOCKETS_MAX))
+
+    async def _sleep(self) -> None:
+        """Wait until a socket is ready or somebody asks for a turn."""
+        self._asleep = True
+        try:
+            await trio.lowlevel.wait_readable(self._poller)
+        except trio.ClosedResourceError:
+            pass
+        finally:
+            self._asleep = False
+
+    def close(self) -> None:
+        """Nobody has a turn any more, and all sessions have ended."""
+        self.over = True
+        self._poller.close()
+
+    def _round(self, ready: list[tuple[int, int]]) -> None:
+        now = now_ms()
+        self._driver.broker.at(now)
+        if self._asking:
+            for asking in list(self._asking)[:TURNS_MAX]:
+                del self._asking[asking]
+                asking.take_turn(now)
+        share = ROUND_SIZE // max(1, len(ready))
+        taken = 0
+        for number, what in ready:
+            session = self._watched.get(number)
+            if session is None:
+                continue
+            if what != READ and session.wanted & WRITE:
+                session.write()
+            if what != WRITE and session.wanted & READ:
+                if session.greedy or taken >= ROUND_SIZE:
+                    self._greedy[session] = None
+                else:
+                    taken += self._read(session, now, share)
+        while self._greedy:
+            greedy = next(iter(self._greedy))
+            del self._greedy[greedy]
+            if greedy.wanted & READ:
+                taken += self._read(greedy, now, share)
+            if taken >= ROUND_SIZE:
+                break
+        self._driver.end_round()
+
+    def _read(self, session: Session, now: int, share: int) -> int:
+        size = session.read(now)
+        session.greedy = size >= share
+        return size
