@@ -27,5 +27,4 @@ class Fanout(ExchangeType):
         self._bound.remove(binding.destination)
 
     def match(self, key: str, message: Message | None, found: dict[Destination, None]) -> None:
-        for destination in self._bound.counts:
-            found[destination] = None
+        self._bound.collect(found)

@@ -30,11 +30,24 @@ def words_of(key: str) -> list[str]:
 
 
 class Node:
-    """What patterns can go on with after some words, and the destinations of the pattern that ends here."""
+    """What patterns can go on with after some words, and the destinations of the pattern that ends here.
+
+    Neither is there without need: of long patterns, most nodes have one, and the last ones have no children.
+    """
 
     def __init__(self) -> None:
-        self.children: Final[dict[str, Node]] = {}
+        self.children: dict[str, Node] | None = None
         self.bound: Bound | None = None
+
+    def child(self, word: str) -> Node:
+        """The node after `word`, made where there is none."""
+        children = self.children
+        if children is None:
+            children = self.children = {}
+        found = children.get(word)
+        if found is None:
+            found = children[word] = Node()
+        return found
 
 
 class Topic(ExchangeType):
@@ -54,11 +67,7 @@ class Topic(ExchangeType):
     def add(self, binding: Binding) -> None:
         node = self._root
         for word in words_of(binding.key):
-            child = node.children.get(word)
-            if child is None:
-                child = Node()
-                node.children[word] = child
-            node = child
+            node = node.child(word)
         if node.bound is None:
             node.bound = Bound()
         node.bound.add(binding.destination)
@@ -68,16 +77,18 @@ class Topic(ExchangeType):
         node = self._root
         for word in words_of(binding.key):
             path.append((node, word))
-            node = node.children[word]
+            node = node.child(word)
         assert node.bound is not None
         node.bound.remove(binding.destination)
-        if not node.bound.counts:
+        if not node.bound:
             node.bound = None
         for parent, word in reversed(path):
-            child = parent.children[word]
+            children = parent.children
+            assert children is not None
+            child = children[word]
             if child.children or child.bound is not None:
                 break
-            del parent.children[word]
+            del children[word]
 
     def match(self, key: str, message: Message | None, found: dict[Destination, None]) -> None:
         words = words_of(key)
@@ -89,8 +100,7 @@ class Topic(ExchangeType):
             self.steps += 1
             node, at = todo.pop()
             if at == count and node.bound is not None:
-                for destination in node.bound.counts:
-                    found[destination] = None
+                node.bound.collect(found)
             children = node.children
             if not children:
                 continue
