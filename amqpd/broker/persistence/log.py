@@ -54,7 +54,8 @@ class Log:
         self.pages: list[Page] = []
         self._firsts: list[int] = []  # of the pages
         self._settled: list[int] = []  # positions, by the batch that is gathered
-        self._settled_runs: list[SettledPage] = []  # and runs of them that stand on one page
+        self._settled_spans: list[int] = []  # first, last, first, last of runs of them that stand on no page
+        self._settled_runs: list[SettledPage] = []  # and of those that stand on one page
         self._lent: dict[int, Message] = {}
         self._marks: list[tuple[int, int]] = []  # file of the journal, position from which on it has them
         self._moving: list[int] = []  # positions that were lent when the move began, the last one first
@@ -99,19 +100,28 @@ class Log:
         if self.forgotten:
             return
         self._lent.pop(position, None)
-        self.keeper.changes += 1
-        if not self._settled and not self._settled_runs:
-            self.keeper.settling.append(self)
+        self._settling()
         self._settled.append(position)
+
+    def settle_span(self, first: int, last: int) -> None:
+        """Messages are gone for good that were never lent, and that are on no page."""
+        if self.forgotten:
+            return
+        self._settling()
+        _append(self._settled_spans, first, last)
 
     def settle_page(self, page: Page, first: int, count: int) -> None:
         """All of a page from position `first` on is gone for good, which are `count` persistent messages."""
         if self.forgotten:
             return
-        self.keeper.changes += 1
-        if not self._settled and not self._settled_runs:
-            self.keeper.settling.append(self)
+        self._settling()
         self._settled_runs.append(SettledPage(self, page, first, page.last, count))
+
+    def _settling(self) -> None:
+        """The batch that is gathered says that something of this log is gone."""
+        self.keeper.changes += 1
+        if not (self._settled or self._settled_spans or self._settled_runs):
+            self.keeper.settling.append(self)
 
     def take_settled(self, settled: list[SettledPage]) -> list[int]:
         """What was settled since the last call: first and last positions of runs.
@@ -119,11 +129,12 @@ class Log:
         What of it stands on pages is appended to `settled`.
         """
         positions = self._settled
+        ranges = self._settled_spans
         runs = self._settled_runs
         self._settled = []
+        self._settled_spans = []
         self._settled_runs = []
         positions.sort()
-        ranges: list[int] = []
         at = 0
         while at < len(positions):
             start = at

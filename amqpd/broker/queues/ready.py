@@ -497,9 +497,12 @@ class ReadyList:
             if message.persistent:
                 log.settle(position)
         at = self._head
-        for position in self._positions_from(at):
-            self._settle_fresh(log, position, self._fresh[at])
-            at += 1
+        if self._positions is None:
+            self._settle_span(log, self._base + at, self._fresh[at:])
+        else:
+            for position in self._positions_from(at):
+                self._settle_fresh(log, position, self._fresh[at])
+                at += 1
         back = self._back
         if back is None:
             return
@@ -508,10 +511,21 @@ class ReadyList:
                 log.settle_page(run.page, run.start, run.persistent)
             for position, message in zip(run.positions, run.messages, strict=True):
                 self._settle_fresh(log, position, message)
-        position = back.tail_base
-        for waiting in back.tail:
-            self._settle_fresh(log, position, waiting)
+        self._settle_span(log, back.tail_base, back.tail)
+
+    def _settle_span(self, log: Log, position: int, waiting: list[Message | None]) -> None:
+        """The same for messages that follow each other from `position` on, none of which is on a page."""
+        first = -1
+        for message in waiting:
+            if message is not None and message.persistent:
+                if first < 0:
+                    first = position
+            elif first >= 0:
+                log.settle_span(first, position - 1)
+                first = -1
             position += 1
+        if first >= 0:
+            log.settle_span(first, position - 1)
 
     def _settle_fresh(self, log: Log, position: int, message: Message | None) -> None:
         if message is not None and message.persistent:
