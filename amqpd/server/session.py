@@ -23,6 +23,8 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.ports import Peer, Transport
@@ -40,21 +42,27 @@ if TYPE_CHECKING:
 log = logging.getLogger("amqpd.connection")
 
 READ_SIZE: Final = 65_536  # more delays others and is slower besides: the allocator changes its ways above 128 KiB
-SEND_SIZE: Final = 1_048_576  # bytes offered to the socket at a time from what waits
+SEND_SIZE: Final = 1_048_576  # bytes after which no more is offered to the socket at a time
+PIECES_MAX: Final = 512  # offered at a time; kernels take 1024 (IOV_MAX)
 CLOSE_TIMEOUT_MS: Final = 10_000  # to send what is left, and for the peer to close its side
 
 _RETRY: Final = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 
 
 class Patience(Timer):
-    """Ends a session whose client does not close its side."""
+    """Ends a session whose client does not close its side. After `end` it knows nothing of it any more."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
-        self._session: Final = session
+        self._session = session
 
     def fire(self, now_ms: int) -> None:
         self._session.abort()
+
+    def end(self) -> None:
+        """Must be called once."""
+        self._session.hub.broker.timers.cancel(self)
+        del self._session
 
 
 class Session(Transport):
@@ -72,7 +80,7 @@ class Session(Transport):
         self.greedy = False  # its last read was a large one
         self.gone_since_ms = -1  # when the peer was first seen to have gone, while nothing is read
         self._tls: Final = tls
-        self._rest: bytearray | None = None
+        self._rest: deque[bytes | memoryview] | None = None  # what the socket has not taken
         self._asked = False  # for a turn
         self._go_on = False  # the connection wants to look again at what it has received
         self._parked = False  # nothing is read, since the connection has paused
@@ -92,11 +100,13 @@ class Session(Transport):
     # -- what the connection asks for
 
     def flush(self) -> None:
-        data = self.connection.take_output()
-        if data and self._tls is not None and not self._ended:
-            data = self._encrypted(data, self._tls)
-        if data or self.connection.congested:
-            self._put(data)
+        chunks = self.connection.take_chunks()
+        if self._ended:
+            return
+        if self._tls is not None and chunks:
+            chunks = [self._encrypted(b"".join(chunks), self._tls)]
+        if chunks or self.connection.congested:
+            self._put(chunks)
 
     def resume(self) -> None:
         self._go_on = True
@@ -134,7 +144,7 @@ class Session(Transport):
             self._feed(b"", now)
             self._look()
         elif self._tls is not None and self._tls.ended and not self.connection.paused:
-            self._put(self._tls.close())
+            self._put([self._tls.close()])
             self._client_has_gone()
         else:
             if self.connection.congested and self._rest is None:
@@ -165,12 +175,17 @@ class Session(Transport):
         """The socket may take more: offer it what waits."""
         if self._rest is None:
             return
-        with memoryview(self._rest) as view:
-            sent = self._send(view[:SEND_SIZE])
+        offered: list[bytes | memoryview] = []
+        size = 0
+        for piece in self._rest:
+            offered.append(piece if len(piece) <= SEND_SIZE else memoryview(piece)[:SEND_SIZE])
+            size += len(piece)
+            if size >= SEND_SIZE or len(offered) == PIECES_MAX:
+                break
+        sent = self._send(offered)
         if sent < 0:
             return
-        del self._rest[:sent]
-        self.connection.unsent = len(self._rest)
+        self._drop(self._rest, sent)
         if self._rest:
             return
         self._rest = None
@@ -254,38 +269,51 @@ class Session(Transport):
 
     # -- sending
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, chunks: Sequence[bytes]) -> None:
         """Send bytes as they are; what the socket does not take waits."""
         if self._ended:
             return
         connection = self.connection
-        if self._rest is not None:
-            self._rest += data
-        else:
-            sent = self._send(data) if data else 0
+        size = sum(map(len, chunks))
+        if self._rest is None:
+            sent = self._send(chunks[:PIECES_MAX]) if size else 0
             if sent < 0:
                 return
-            if sent == len(data):
+            if sent == size:
                 if connection.congested:
                     self._ask()
                 return
-            self._rest = bytearray(memoryview(data)[sent:])
+            self._rest = deque(chunks)
+            connection.unsent += size
+            self._drop(self._rest, sent)
             self._watch()
-        connection.unsent = len(self._rest)
+        elif size:
+            self._rest += chunks
+            connection.unsent += size
         if connection.unsent > self.hub.broker.limits.unsent_hard_max:
             log.error("connection dropped: %d bytes unsent", connection.unsent, extra=self.log_fields())
             self.abort()
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _send(self, chunks: Sequence[bytes | memoryview]) -> int:
         """Offer bytes to the socket; returns how many it took, or -1 where it is broken: the session ends."""
         try:
-            return self.sock.send(data)
+            return self.sock.send(chunks[0]) if len(chunks) == 1 else self.sock.sendmsg(chunks)
         except OSError as error:
             if error.errno in _RETRY:
                 return 0
             log.info("connection lost: %s", error.strerror, extra=self.log_fields())
             self.abort()
             return -1
+
+    def _drop(self, rest: deque[bytes | memoryview], size: int) -> None:
+        """The socket has taken that many bytes of what waits."""
+        self.connection.unsent -= size
+        while size:
+            piece = rest.popleft()
+            if len(piece) > size:
+                rest.appendleft(memoryview(piece)[size:])
+                return
+            size -= len(piece)
 
     def _refill(self, now: int) -> None:
         try:
@@ -306,7 +334,7 @@ class Session(Transport):
             size = 0
         answer = tls.take_output()
         if answer:
-            self._put(answer)
+            self._put([answer])
         return size
 
     def _encrypted(self, data: bytes, tls: Tls) -> bytes:
@@ -324,7 +352,7 @@ class Session(Transport):
         if self._patience is not None:
             return
         if self._tls is not None:
-            self._put(self._tls.close())
+            self._put([self._tls.close()])
             if self._ended:
                 return
         self._patience = Patience(self)
@@ -362,7 +390,8 @@ class Session(Transport):
         self.sock.close()
         self.hub.parked.pop(self, None)
         if self._patience is not None:
-            self.hub.broker.timers.cancel(self._patience)
+            self._patience.end()
+            self._patience = None
         if self.connection.user is not None:
             log.info("connection ended", extra=self.log_fields())
         try:
