@@ -13,8 +13,11 @@ from amqpd.broker import erlang
 from amqpd.broker.limits import NAME_BYTES_MAX
 from amqpd.errors import precondition_failed
 from amqpd.wire import tables
+from amqpd.wire.primitives import Reader
 from amqpd.wire.tables import Field, Table, lookup
 
+SHARED_MAX: Final = 1000  # tables
+SHARED_SIZE_MAX: Final = 256  # bytes of one
 MAX_EXPIRY_MS: Final = 315_360_000_000  # ten years
 MAX_PRIORITY: Final = 255
 OVERFLOW_MODES: Final = ("drop-head", "reject-publish", "reject-publish-dlx")
@@ -270,3 +273,26 @@ def assert_equivalent(current: Table, received: Table, names: tuple[str, ...], s
 def inequivalent(name: str, subject: str, received: str, current: str) -> Exception:
     """The 406 of a redeclaration that differs."""
     return precondition_failed(f"inequivalent arg '{name}' for {subject}: received {received} but current is {current}")
+
+
+class SharedTables:
+    """Decoded tables of arguments. Those with the same bytes are one: of very many queues, most are declared alike.
+
+    Hence nobody may change a table of arguments.
+    """
+
+    def __init__(self) -> None:
+        self._tables: Final[dict[bytes, Table]] = {}
+
+    def read(self, reader: Reader) -> Table:
+        """Read a table with its length. Raises MalformedError."""
+        raw = reader.longstr()
+        found = self._tables.get(raw)
+        if found is not None:
+            return found
+        decoded = tables.decode_table(raw)
+        if len(raw) <= SHARED_SIZE_MAX:
+            if len(self._tables) >= SHARED_MAX:
+                self._tables.clear()
+            self._tables[raw] = decoded
+        return decoded

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.alarms import Alarms
+from amqpd.broker.arguments import SharedTables
 from amqpd.broker.events import Events
 from amqpd.broker.exchanges.contract import Registry
 from amqpd.broker.exchanges.types import built_in
@@ -72,6 +73,7 @@ class Broker:
         self.alarms: Final = Alarms()
         self.keeper: Keeper | None = None  # of a node that has a disk; set before anything is defined
         self.footprint: Final = Footprint()
+        self.tables: Final = SharedTables()
         self.events: Final = Events(self)
         self.alarms.observe(self.events.alarms_changed)
         self._dead_letters: Final[deque[DeadLetter]] = deque()

@@ -288,7 +288,8 @@ class VHost:
         self, name: str, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table, owner: Owner
     ) -> Queue:
         """Create a queue, or check that the one there is equivalent. Raises 403, 405, 406, 540."""
-        arguments = [pair for pair in arguments if pair[0] != names.NAME_PREFIX]
+        if lookup(arguments, names.NAME_PREFIX) is not None:
+            arguments = [pair for pair in arguments if pair[0] != names.NAME_PREFIX]
         subject = described_queue(name, self.name)
         durable = durable and not exclusive
         existing = self.queues.get(name)

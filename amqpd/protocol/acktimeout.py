@@ -69,7 +69,7 @@ class AckTimeout(Timer):
             consumer.tag if consumer is not None else "",
             extra=channel.connection.log_fields(channel.number),
         )
-        if consumer is None or not channel.connection.capabilities.get("consumer_cancel_notify", False):
+        if consumer is None or "consumer_cancel_notify" not in channel.connection.capabilities:
             channel.fail(
                 precondition_failed(
                     f"delivery acknowledgement on channel {channel.number} timed out. Timeout value used: "

@@ -280,7 +280,7 @@ class Channel(DeliverySink):
     def consumer_cancelled(self, consumer: Consumer) -> None:
         self.consumers.pop(consumer.tag, None)
         notices.consumer_removed(self, consumer)
-        if not self.closing and self.connection.capabilities.get("consumer_cancel_notify", False):
+        if not self.closing and "consumer_cancel_notify" in self.connection.capabilities:
             self.send(methods.basic_cancel(consumer.tag))
 
     def wake_consumers(self) -> None:

@@ -36,7 +36,7 @@ from amqpd.protocol.unopened import other_frame, strange_frame
 from amqpd.wire import methods
 from amqpd.wire.frames import BODY, END, HEADER, HEADER_SIZE, METHOD, OVERHEAD, write_frame
 from amqpd.wire.primitives import BytesWriter, read_i16_be, read_i32_be
-from amqpd.wire.tables import Table
+from amqpd.wire.tables import Table, decode_table
 
 if TYPE_CHECKING:
     from amqpd.broker.node import Broker
@@ -101,8 +101,8 @@ class Connection(Owner):
         self.mechanism = ""
         self.answers: Final = Answers(self)
         self.vhost: VHost | None = None
-        self.client_properties: Table = []
-        self.capabilities: dict[str, bool] = {}
+        self.introduction = b""  # the client's properties, encoded: they are seldom looked at
+        self.capabilities: frozenset[str] = frozenset()  # of the client, those that matter here
         self.channels: Final[dict[int, Channel]] = {}
         self.confirming: list[Channel] = []  # channels with confirms to write at the end of the round
         self.frame_max = broker.limits.initial_frame_max
@@ -253,6 +253,10 @@ class Connection(Owner):
         else:
             channel.fail(error, self.method)
 
+    def client_properties(self) -> Table:
+        """What the client says of itself."""
+        return decode_table(self.introduction)
+
     def log_fields(self, channel: int) -> dict[str, object]:
         """What a log line names: connection, channel, vhost and user."""
         return {
@@ -357,7 +361,7 @@ class Connection(Owner):
         self.blocked = True
         self.paused = True
         self._heartbeat.watch(False)
-        if self.capabilities.get("connection.blocked", False):
+        if "connection.blocked" in self.capabilities:
             self.send(0, methods.connection_blocked(self.broker.alarms.reason()))
         log.warning("connection blocked: %s", self.broker.alarms.reason(), extra=self.log_fields(0))
 
@@ -365,7 +369,7 @@ class Connection(Owner):
         """Alarms were raised or cleared."""
         if not self.blocked:
             return
-        capable = self.capabilities.get("connection.blocked", False)
+        capable = "connection.blocked" in self.capabilities
         if self.broker.alarms.active:
             if capable:
                 self.send(0, methods.connection_blocked(self.broker.alarms.reason()))

@@ -46,7 +46,7 @@ def basic_consume(channel: Channel, reader: Reader) -> None:
     queue_name = reader.text()
     tag = reader.text()
     bits = reader.octet()
-    arguments = tables.read_table(reader)
+    arguments = channel.vhost.broker.tables.read(reader)
     reader.finish()
     queue_name = queue_name or last_queue(channel)
     no_ack = bits & 2 != 0

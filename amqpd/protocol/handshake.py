@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("amqpd.connection")
 
 SILENT_PAUSE_MS: Final = 3000
+_MATTERING: Final = ("authentication_failure_close", "connection.blocked", "consumer_cancel_notify")
+_CAPABLE: Final[dict[frozenset[str], frozenset[str]]] = {}  # the sets of them that were seen, for all connections
 RABBITMQ_VERSION: Final = "4.3.0"  # whose behaviour this is; clients switch on product and version
 _CAPABILITIES: Final = (
     "publisher_confirms",
@@ -98,15 +100,18 @@ def connection_method(connection: Connection, method: int, reader: Reader) -> No
 
 
 def _start_ok(connection: Connection, reader: Reader) -> None:
-    properties = tables.read_table(reader)
+    raw = reader.longstr()
+    properties = tables.decode_table(raw)
     mechanism = reader.text()
     response = reader.longstr()
     reader.shortstr()  # locale: en_US is all there is, and RabbitMQ takes any
     reader.finish()
-    connection.client_properties = properties
+    connection.introduction = raw
     capabilities = tables.lookup(properties, "capabilities")
     if capabilities is not None and isinstance(capabilities.value, list) and capabilities.kind == tables.TABLE:
-        connection.capabilities = {name: field.value is True for name, field in capabilities.value}
+        said = dict(capabilities.value)
+        found = frozenset([name for name in _MATTERING if name in said and said[name].value is True])
+        connection.capabilities = _CAPABLE.setdefault(found, found)
     connection.log_in(mechanism, response)
 
 
@@ -125,7 +130,7 @@ def login_refused(connection: Connection, mechanism: str, refusal: LoginRefused)
         "%s login refused: user '%s' - %s", mechanism, refusal.user, refusal.reason, extra=connection.log_fields(0)
     )
     notices.login(connection, refusal.user, mechanism, False)
-    if not connection.capabilities.get("authentication_failure_close", False):
+    if "authentication_failure_close" not in connection.capabilities:
         connection.refused(SILENT_PAUSE_MS)
         return
     connection.method = 0
@@ -173,7 +178,7 @@ def _open(connection: Connection, reader: Reader) -> None:
     connection.running(vhost)
     connection.send(0, methods.CONNECTION_OPEN_OK_PAYLOAD)
     fields = connection.log_fields(0)
-    title = tables.lookup(connection.client_properties, "connection_name")
+    title = tables.lookup(connection.client_properties(), "connection_name")
     shown = f" ({as_text(title.raw())})" if title is not None and title.kind == tables.LONGSTR else ""
     log.info("connection opened%s", shown, extra=fields)
 

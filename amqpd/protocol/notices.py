@@ -28,7 +28,7 @@ def connection_opened(connection: Connection) -> None:
             ("auth_mechanism", tables.longstr(connection.mechanism)),
             ("frame_max", tables.long(connection.frame_max)),
             ("channel_max", tables.long(connection.channel_max)),
-            ("client_properties", tables.subtable(connection.client_properties)),
+            ("client_properties", tables.subtable(connection.client_properties())),
         ],
     )
 

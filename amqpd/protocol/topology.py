@@ -46,7 +46,7 @@ def exchange_declare(channel: Channel, reader: Reader) -> None:
     name = _clean(reader.text())
     type_name = reader.text()
     bits = reader.octet()
-    arguments = tables.read_table(reader)
+    arguments = channel.vhost.broker.tables.read(reader)
     reader.finish()
     if bits & 1:
         _check_not_default(name)
@@ -103,7 +103,7 @@ def _exchange_binding(channel: Channel, reader: Reader, binding: bool) -> None:
     source_name = _clean(reader.text())
     key = reader.text()
     nowait = reader.octet() & 1 != 0
-    arguments = tables.read_table(reader)
+    arguments = channel.vhost.broker.tables.read(reader)
     reader.finish()
     vhost = channel.vhost
     check_exchange(channel, destination_name, WRITE)
@@ -129,7 +129,7 @@ def queue_declare(channel: Channel, reader: Reader) -> None:
     reader.short()
     name = _clean(reader.text())
     bits = reader.octet()
-    arguments = tables.read_table(reader)
+    arguments = channel.vhost.broker.tables.read(reader)
     reader.finish()
     vhost = channel.vhost
     nowait = bits & 16 != 0
@@ -185,7 +185,7 @@ def queue_bind(channel: Channel, reader: Reader) -> None:
     source_name = _clean(reader.text())
     key = reader.text()
     nowait = reader.octet() & 1 != 0
-    arguments = tables.read_table(reader)
+    arguments = channel.vhost.broker.tables.read(reader)
     reader.finish()
     queue_name, key = _names(channel, queue_name, key)
     _check_bindable(channel, queue_name, source_name, key)
@@ -201,7 +201,7 @@ def queue_unbind(channel: Channel, reader: Reader) -> None:
     queue_name = reader.text()
     source_name = _clean(reader.text())
     key = reader.text()
-    arguments = tables.read_table(reader)
+    arguments = channel.vhost.broker.tables.read(reader)
     reader.finish()
     queue_name, key = _names(channel, queue_name, key)
     _check_bindable(channel, queue_name, source_name, key)

@@ -121,7 +121,7 @@ def _state(connection: Connection) -> str:
 def _client_name(connection: Connection) -> str:
     """What the client calls its connection, else its product."""
     for name in ("connection_name", "product"):
-        field = lookup(connection.client_properties, name)
+        field = lookup(connection.client_properties(), name)
         if field is not None:
             return str(plain(field))
     return ""
