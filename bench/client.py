@@ -20,6 +20,14 @@ from amqpd.wire.tables import Table
 TIMEOUT_S = 120.0
 _HEAD = struct.Struct(">BHI")
 _READ_SIZE = 1 << 20
+_CAPABILITIES = ("authentication_failure_close", "basic.nack", "connection.blocked", "consumer_cancel_notify")
+PROPERTIES: Table = [  # about what usual clients say of themselves
+    ("product", tables.longstr("a client of amqpd's benchmarks")),
+    ("platform", tables.longstr("Python")),
+    ("capabilities", tables.subtable([(name, tables.boolean(True)) for name in _CAPABILITIES])),
+    ("information", tables.longstr("see bench/README.md")),
+    ("version", tables.longstr("1.0.0")),
+]
 
 
 class BenchError(Exception):
@@ -39,7 +47,7 @@ class Client:
     def _open(self) -> None:
         self.send(frames.PROTOCOL_HEADER)
         self.wait(methods.CONNECTION_START)
-        login = tables.encode_table([]) + shortstr("PLAIN") + _longstr(b"\0guest\0guest") + shortstr("en_US")
+        login = tables.encode_table(PROPERTIES) + shortstr("PLAIN") + _longstr(b"\0guest\0guest") + shortstr("en_US")
         self.send(method(0, methods.CONNECTION_START_OK, login))
         self.wait(methods.CONNECTION_TUNE)
         self.send(method(0, methods.CONNECTION_TUNE_OK, struct.pack(">HIH", 2047, 131_072, 0)))

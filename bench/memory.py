@@ -71,10 +71,10 @@ class Scene:
 
 
 class Case(NamedTuple):
-    """`prepare` makes what is not to be counted; `fill` makes `count` things."""
+    """`prepare` makes what is not to be counted; `fill` makes so many `things`."""
 
     name: str
-    count: int
+    things: int
     fill: Callable[[Scene, int], None]
     prepare: Callable[[Scene, int], None] = lambda scene, count: None
 
@@ -219,7 +219,7 @@ def warm_up(scene: Scene) -> None:
 
 def measure(case: Case, kind: str, scale: float) -> dict[str, float]:
     """Start a node of `kind` and make the case's things: how many, and their bytes. Raises BenchError, NodeError."""
-    count = max(1, int(case.count * scale))
+    count = max(1, int(case.things * scale))
     with Node.start(kind) as node:
         scene = Scene(node.port)
         warm_up(scene)

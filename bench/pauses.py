@@ -43,7 +43,7 @@ class Case(NamedTuple):
     """`phases` gives what is to be done with a fresh node's scene and a count, step by step."""
 
     name: str
-    count: int
+    things: int
     phases: Callable[[Scene, int], list[Phase]]
 
 
@@ -220,7 +220,7 @@ def measure(case: Case, kind: str, scale: float) -> list[tuple[str, dict[str, ob
         extra = {"PYTHONPATH": str(INSIDE), "PAUSEWATCH": str(path)}
         with Node.start(kind, ["plugins=pausewatch"], extra) as node:
             scene = Scene(node.port)
-            phases = case.phases(scene, max(1, int(case.count * scale)))
+            phases = case.phases(scene, max(1, int(case.things * scale)))
             pinger = Pinger(node.port)
             try:
                 pinger.longest_ms()
