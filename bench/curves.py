@@ -20,7 +20,7 @@ NOISE = 2.5  # what caches and the clock may add to a logarithm
 
 @dataclass(frozen=True)
 class Curve:
-    """`options` has `{n}` where the size goes. `count` messages at most; fewer where a message is long (`bytes_max`).
+    """`options` has `{n}` where the size goes. `count` messages at most; fewer where bodies are long.
 
     `per_byte`: a message of n bytes may cost in proportion to them; what is judged is then the cost of a byte.
     """
@@ -34,6 +34,14 @@ class Curve:
     log: bool = False
     per_byte: bool = False
     settings: tuple[str, ...] = ()
+    prepare: str = ""  # what is run before, on the same node
+    bytes_max: int = 512 << 20
+
+    def messages(self, size: int) -> int:
+        """How many make a run: enough to use each of `size` things, and not more than `bytes_max` of bodies."""
+        if self.per_byte:
+            return max(8, min(self.count, self.bytes_max // max(1, size)))
+        return self.count if self.name == "backlog" else max(self.count, 3 * size)
 
 
 def powers(last: int) -> tuple[int, ...]:
@@ -66,7 +74,15 @@ CURVES = (
         powers(100_000),
         f"{TRANSIENT} --queues {{n}} --subscribe-all --consumers 2",
     ),
-    Curve("queues-idle", "Queues, one of them in use", "idle queues", (0, *powers(100_000)[1:]), TRANSIENT, 400_000),
+    Curve(
+        "queues-idle",
+        "Queues, one of them in use",
+        "idle queues",
+        powers(100_000),
+        TRANSIENT,
+        400_000,
+        prepare="--consumers 0 --queues {n} --queue-name bench.idle --keep --count 1",
+    ),
     Curve(
         "bindings-direct",
         "Bindings of a direct exchange, all keys in use",
@@ -99,9 +115,10 @@ CURVES = (
         "backlog",
         "Waiting messages, while as many are published as are taken",
         "messages waiting",
-        (0, *powers(10_000_000)[3:]),
+        (1, *powers(10_000_000)[3:]),
         f"{TRANSIENT} --queue-name bench.backlog --no-declare --any-run --confirm 1000",
         200_000,
+        prepare="--consumers 0 --queue-name bench.backlog --keep --confirm 10000 --count {n}",
     ),
     Curve(
         "body",

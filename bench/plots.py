@@ -120,7 +120,7 @@ def curves(lines: list[Figures], to: Path) -> None:
         save(figure, to, f"scaling-{name}")
 
 
-def soak(samples: list[tuple[float, float]], to: Path) -> None:
+def soak(samples: list[list[float]], to: Path) -> None:
     """RSS over time: seconds and MB."""
     style()
     figure, axes = plt.subplots(figsize=(8, 2.5))

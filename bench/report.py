@@ -186,10 +186,13 @@ def write(docs: Path = DOCS, directory: Path = DIRECTORY) -> None:
     scaling = Results("scaling", directory).lines()
     if scaling:
         pictures += [lambda to: plots.curves(scaling, to)]
+    soaks = Results("soak", directory).lines()
+    if soaks:
+        pictures += [lambda to: plots.soak(soaks[-1]["figures"]["samples"], to)]
     (docs / "benchmarks").mkdir(exist_ok=True)
     for draw in pictures:
         draw(docs / "benchmarks")
-    (docs / "benchmarks.md").write_text(markdown(measured, scaling, Results("soak", directory).lines()))
+    (docs / "benchmarks.md").write_text(markdown(measured, scaling, soaks))
     print(f"written: {docs.name}/benchmarks.md", flush=True)
 
 

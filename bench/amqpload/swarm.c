@@ -1,5 +1,6 @@
 /* A swarm: one thread with many connections, each with few messages in flight. The next one is published when one is
- * confirmed, as many small clients do it; what is measured is the broker's way from one socket to the next. */
+ * confirmed, as many small clients do it; what is measured is the broker's way from one socket to the next. All of them
+ * send from the same bytes, a piece each in turn, so that a hundred connections can be amid a large body at once. */
 #include "publish.h"
 #include "workers.h"
 
@@ -8,9 +9,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { PIECE_MAX = 256 * KIB };
+
 typedef struct {
     wire wire;
     window window;
+    const publish *sending; /* NULL: between messages */
+    size_t written;         /* bytes of it */
+    u64 stamp_ns;
+    u32 sequence;
 } bee;
 
 typedef struct swarm {
@@ -49,20 +56,42 @@ void swarm_open(producer *p) {
         s->publishes[s->npublishes] = publish_make(topo.exchange, topo.keys[s->npublishes], (u32)opt.frame_max, NULL);
 }
 
-/* Publish until `inflight` messages of this connection are unconfirmed; false if it is lost. */
-static bool feed(swarm *s, bee *b, producer *p) {
+/* Begin the next message of a connection. */
+static void begin(swarm *s, bee *b, producer *p) {
     window *w = &b->window;
-    while (w->sent - w->done < (u64)opt.inflight && !should_stop(p, s->sent)) {
-        const publish *next = &s->publishes[s->sent % (u64)s->npublishes];
-        u64 now = now_ns();
-        if (is_stamped()) stamp_write(next->bytes + next->body, now, (u32)s->sent, (u16)p->id, run.id);
-        w->sent_ns[++w->sent & w->mask] = now;
-        p->sent_last_ns = now;
-        p->writes++;
-        s->sent++;
-        if (!wire_write(&b->wire, next->bytes, next->size, &run.stop_all)) return false;
-    }
+    b->sending = &s->publishes[s->sent % (u64)s->npublishes];
+    b->written = 0;
+    b->stamp_ns = p->sent_last_ns = now_ns();
+    b->sequence = (u32)s->sent++;
+    w->sent_ns[++w->sent & w->mask] = b->stamp_ns;
+    p->writes++;
     atomic_store_explicit(&p->sent, s->sent, memory_order_relaxed);
+}
+
+/* Write what the socket takes of the message that is being sent; false if the connection is lost. */
+static bool write_piece(bee *b, const producer *p) {
+    const publish *m = b->sending;
+    if (is_stamped() && b->written < m->body + STAMP_SIZE) /* others have stamped the same bytes since */
+        stamp_write(m->bytes + m->body, b->stamp_ns, b->sequence, (u16)p->id, run.id);
+    size_t left = m->size - b->written;
+    ssize_t n = write(b->wire.fd, m->bytes + b->written, left < PIECE_MAX ? left : PIECE_MAX);
+    if (n < 0) return errno == EAGAIN || errno == EINTR;
+    b->written += (size_t)n;
+    if (b->written == m->size) b->sending = NULL;
+    return true;
+}
+
+/* Publish until `inflight` messages of this connection are unconfirmed, or its socket is full, or a piece of a large one
+ * is written; tell poll what to wait for. False if the connection is lost. */
+static bool feed(swarm *s, int index, producer *p) {
+    bee *b = &s->bees[index];
+    do {
+        bool more = b->window.sent - b->window.done < (u64)opt.inflight && !should_stop(p, s->sent);
+        if (!b->sending && more) begin(s, b, p);
+        if (b->sending && !write_piece(b, p)) return false;
+        if (!b->sending && !more) break;
+    } while (!b->sending);
+    s->polls[index].events = (short)(POLLIN | (b->sending ? POLLOUT : 0));
     return true;
 }
 
@@ -77,7 +106,7 @@ static bool take(swarm *s, bee *b, producer *p) {
 
 static bool buzz(swarm *s, producer *p) {
     for (int i = 0; i < s->size; i++)
-        if (!feed(s, &s->bees[i], p)) return false;
+        if (!feed(s, i, p)) return false;
     while (!atomic_load(&run.stop_all)) {
         if (should_stop(p, s->sent) && s->confirmed >= s->sent) return true;
         u64 idle_since = p->confirmed_last_ns > p->sent_last_ns ? p->confirmed_last_ns : p->sent_last_ns;
@@ -86,8 +115,11 @@ static bool buzz(swarm *s, producer *p) {
             return true;
         }
         if (poll(s->polls, (nfds_t)s->size, 100) <= 0) continue;
-        for (int i = 0; i < s->size; i++)
-            if (s->polls[i].revents && (!take(s, &s->bees[i], p) || !feed(s, &s->bees[i], p))) return false;
+        for (int i = 0; i < s->size; i++) {
+            short events = s->polls[i].revents;
+            if (events & ~POLLOUT && !take(s, &s->bees[i], p)) return false;
+            if (events && !feed(s, i, p)) return false;
+        }
     }
     return true;
 }
