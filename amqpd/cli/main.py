@@ -1,4 +1,4 @@
-"""`amqpd`: start a node, look at its configuration, and after what it has on disk (`store`).
+"""`amqpd`: start a node, look at its configuration and its disk (`store`), put load on any broker (`bench`).
 
 What a command needs is imported when it runs: `amqpd --version` must not wait for trio.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from amqpd.cli.bench import bench
 from amqpd.cli.store import store
 from amqpd.errors import AmqpdError, ConfigError
 
@@ -57,6 +58,7 @@ def main() -> None:
     """amqpd, an AMQP 0-9-1 broker that RabbitMQ's clients take for RabbitMQ."""
 
 
+main.add_command(bench)
 main.add_command(store)
 
 
