@@ -35,6 +35,7 @@ KINDS = ("compiled", "interpreted")
 HOLD_S = 2.0
 REPORT_S = 30.0
 PREFETCH = 2000  # acknowledged in halves
+CHURNED = 500  # connections
 
 Phase = tuple[str, Callable[[], None]]
 
@@ -113,7 +114,7 @@ def _queues(scene: Scene, count: int) -> list[Phase]:
         ("build", lambda: send(declared)),
         ("bind", lambda: send(bound)),
         ("hold", lambda: time.sleep(HOLD_S)),
-        ("churn", lambda: _churn(scene.port, 500)),
+        ("churn", lambda: _churn(scene.port, CHURNED)),
         ("delete", lambda: send(deleted)),
     ]
 
@@ -130,7 +131,7 @@ def _connections(scene: Scene, count: int) -> list[Phase]:
     return [
         ("build", build),
         ("hold", lambda: time.sleep(HOLD_S)),
-        ("churn", lambda: _churn(scene.port, 500)),
+        ("churn", lambda: _churn(scene.port, CHURNED)),
         ("close", close),
     ]
 
