@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help venv compiled run test test-interpreted test-compiled lint interop compare docs check-dist check-image \
-    check-deb crash raft coverage fuzz bench bench-core bench-scaling soak clean
+    check-deb crash raft coverage fuzz bench bench-core bench-scaling bench-memory soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,10 @@ bench: $(DEV)/.stamp-bench $(BUILT)/.stamp ## whole brokers side by side, into d
 
 bench-scaling: $(DEV)/.stamp-bench $(BUILT)/.stamp ## what grows with what: ARGS="--only queues,body"
 	$(DEV)/bin/python -m bench.scaling $(ARGS)
+
+bench-memory: $(DEV)/.stamp $(BUILT)/.stamp ## bytes of each thing, then pauses: minutes; ARGS="--only queue --scale 0.1"
+	$(DEV)/bin/python -m bench.memory $(ARGS)
+	$(DEV)/bin/python -m bench.pauses $(ARGS)
 
 soak: $(DEV)/.stamp-bench $(BUILT)/.stamp ## ten minutes of hostile load, memory flat; ARGS="--minutes 60"
 	$(DEV)/bin/python -m bench.soak $(ARGS)
