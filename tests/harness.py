@@ -611,7 +611,7 @@ class SlowCatalogue(Catalogue):
     def __init__(self) -> None:
         super().__init__()
         self.commands: list[Command] = []
-        self.callbacks: list[Any] = []
+        self.callbacks: list[tuple[int, Any]] = []
         self.instant = False
 
     def keep(self, command: Command) -> None:
@@ -622,15 +622,18 @@ class SlowCatalogue(Catalogue):
     def settle(self, stored: Any) -> bool:
         if self.needed <= self.stored:
             return True
-        self.callbacks.append(stored)
+        self.callbacks.append((self.needed, stored))
         return False
 
     def store(self) -> None:
-        """Everything recorded so far is stored, in order."""
-        self.stored = self.recorded
+        """Everything recorded so far and not held back is stored, in order."""
+        self.stored = self.storable()
         callbacks, self.callbacks = self.callbacks, []
-        for callback in callbacks:
-            callback()
+        for needed, callback in callbacks:
+            if needed <= self.stored:
+                callback()
+            else:
+                self.callbacks.append((needed, callback))
 
 
 # -- the play

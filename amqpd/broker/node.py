@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.alarms import Alarms
 from amqpd.broker.arguments import SharedTables
+from amqpd.broker.deadletter import REJECTED
 from amqpd.broker.events import Events
 from amqpd.broker.exchanges.contract import Registry
 from amqpd.broker.exchanges.types import built_in
@@ -42,6 +43,14 @@ class SettleTimer(Timer):
 
     def fire(self, now_ms: int) -> None:
         """Nothing: the end of the round that this timer causes settles."""
+
+
+class AfterLetters:
+    """`callback` is due when so many letters have been published."""
+
+    def __init__(self, published: int, callback: Callable[[], None]) -> None:
+        self.published: Final = published
+        self.callback: Final = callback
 
 
 class Usage:
@@ -77,6 +86,9 @@ class Broker:
         self.events: Final = Events(self)
         self.alarms.observe(self.events.alarms_changed)
         self._dead_letters: Final[deque[DeadLetter]] = deque()
+        self._letters_published = 0  # of all that ever waited
+        self._after_letters: Final[deque[AfterLetters]] = deque()
+        self._united: list[DeadLetter] | None = None  # of a transaction that is being carried out
         self._letters_lost = 0
         self._acting: Owner | None = None
         self._work = 0
@@ -162,6 +174,9 @@ class Broker:
         """A queue let a message go: it is published, and settled in its queue, at the end of the round."""
         if self.keeper is not None:
             self.keeper.changes += 1  # whoever answers for this round waits for that, too
+        if self._united is not None and letter.reason == REJECTED:
+            self._united.append(letter)
+            return
         if len(self._dead_letters) < self.limits.dead_letters_max:
             self._dead_letters.append(letter)
             return
@@ -174,6 +189,25 @@ class Broker:
         """How many dead letters wait to be published."""
         return len(self._dead_letters)
 
+    def after_letters(self, callback: Callable[[], None]) -> None:
+        """Call `callback`, within a round, when all dead letters that wait now have been published; or at once."""
+        if self._dead_letters:
+            self._after_letters.append(AfterLetters(self._letters_published + len(self._dead_letters), callback))
+        else:
+            callback()
+
+    def begin_transaction(self) -> None:
+        """What is rejected until `end_transaction` becomes dead letters of this round, however many these are: a
+        transaction reaches the disk whole or not at all."""
+        self._united = []
+
+    def end_transaction(self) -> None:
+        """Publish them."""
+        letters = self._united
+        self._united = None
+        for letter in letters or []:
+            self._publish(letter)
+
     def settle(self) -> None:
         """Publish the dead letters that wait, and those that they cause in turn: LETTERS_A_ROUND of them.
 
@@ -184,11 +218,16 @@ class Broker:
         for _ in range(LETTERS_A_ROUND):
             if not letters:
                 return
-            letter = letters.popleft()
-            letter.queue.vhost.publish_dead_letter(letter)
-            letter.settle()
+            self._publish(letters.popleft())
+            self._letters_published += 1
+            while self._after_letters and self._after_letters[0].published <= self._letters_published:
+                self._after_letters.popleft().callback()
         if letters:
             self.timers.schedule(self._settling, self.now_ms)
+
+    def _publish(self, letter: DeadLetter) -> None:
+        letter.queue.vhost.publish_dead_letter(letter)
+        letter.settle()
 
     # -- names
 

@@ -7,6 +7,7 @@ keep messages. All are synchronous.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -238,6 +239,8 @@ class Catalogue:
     The broker applies a change to its memory and calls `record`. Commands are numbered as they come. An answer that
     depends on commands waits for them: `settle`, once for the method that asked. `muted` is set while what was stored
     is read back.
+
+    A command can be held back by a fence, and those after it with it, until what must be on disk before is there.
     """
 
     def __init__(self) -> None:
@@ -245,6 +248,8 @@ class Catalogue:
         self.recorded = 0  # the number of the last command
         self.stored = 0  # the number of the last command that is on disk
         self.needed = 0  # the number of the last command that the method in hand depends on
+        self._fenced = 0  # the number of the last command that was held back by a fence
+        self._fences: Final[deque[int]] = deque()  # what is stored ends before these
 
     def record(self, command: Command) -> None:
         """Note a change that was made."""
@@ -265,6 +270,27 @@ class Catalogue:
     def keep(self, command: Command) -> None:
         """Store a command, later. For implementations that do, and that count `stored`."""
         self.stored = self.recorded
+
+    def fence(self) -> bool:
+        """Hold the last command back that the method in hand depends on, until `lift`. False where nothing was done,
+        since it is held back already, or stored."""
+        if self.needed <= self.stored or self.needed == self._fenced:
+            return False
+        self._fenced = self.needed
+        self._fences.append(self.first_with(self.needed))
+        return True
+
+    def lift(self) -> None:
+        """What the oldest fence held back can be stored."""
+        self._fences.popleft()
+
+    def first_with(self, number: int) -> int:
+        """The first of those commands that are stored together with that one, or not at all."""
+        return number
+
+    def storable(self) -> int:
+        """The number of the last command that may be stored."""
+        return self._fences[0] - 1 if self._fences else self.recorded
 
     def hold(self) -> None:
         """Store nothing until `release`: what comes meanwhile belongs together, and is stored as one or not at all."""

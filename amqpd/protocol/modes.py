@@ -73,7 +73,20 @@ def tx_commit(channel: Channel, reader: Reader) -> None:
     """tx.commit: publish first, then settle. All of it is one round's, so it reaches the disk whole or not at all."""
     reader.finish()
     transaction = _transaction(channel)
-    changes = channel.vhost.broker.changes()
+    broker = channel.vhost.broker
+    changes = broker.changes()
+    broker.begin_transaction()
+    try:
+        complete = _carry_out(channel, transaction)
+    finally:
+        broker.end_transaction()
+    if not complete:
+        raise precondition_failed("partial tx completion")
+    channel.connection.reply_after(changes, channel.number, methods.TX_COMMIT_OK_PAYLOAD)
+
+
+def _carry_out(channel: Channel, transaction: Transaction) -> bool:
+    """Whether every queue took what was published."""
     complete = True
     for publish in transaction.take_published():
         queues = [queue for queue in publish.queues if not queue.deleted]
@@ -82,9 +95,7 @@ def tx_commit(channel: Channel, reader: Reader) -> None:
             complete = False
     for settlement in transaction.take_settlements():
         consuming.settle(channel, settlement.how, settlement.unacked)
-    if not complete:
-        raise precondition_failed("partial tx completion")
-    channel.connection.reply_after(changes, channel.number, methods.TX_COMMIT_OK_PAYLOAD)
+    return complete
 
 
 def tx_rollback(channel: Channel, reader: Reader) -> None:

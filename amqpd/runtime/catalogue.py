@@ -6,6 +6,9 @@ and not for fifty. Nothing is written for what is not durable.
 A store without room is tried again until there is some: the clients that wait go on waiting, and the log says why. Any
 other failure ends the node, because memory is ahead of what a restart would find.
 
+Commands that are held back by a fence (`Catalogue.fence`) wait, and with them all that came later; a node that ends
+before a fence is lifted does not store them.
+
 A copy of the store is made at a point in the order of commands, after all before it and before any that came later.
 
 Invariants: commands are stored in the order of their numbers, all of them; a callback is called once, within a round,
@@ -72,6 +75,7 @@ class Writer(Catalogue):
         self._work = trio.Event()
         self._copies: Final[deque[Copy]] = deque()
         self._holders = 0
+        self._first_held = 0
         self._released = trio.Event()
 
     def keep(self, command: Command) -> None:
@@ -79,6 +83,8 @@ class Writer(Catalogue):
         self._work.set()
 
     def hold(self) -> None:
+        if not self._holders:
+            self._first_held = self.recorded + 1
         self._holders += 1
 
     def release(self) -> None:
@@ -88,14 +94,22 @@ class Writer(Catalogue):
             self._released.set()
             self._released = trio.Event()
 
+    def first_with(self, number: int) -> int:
+        return self._first_held if self._holders else number
+
+    def lift(self) -> None:
+        super().lift()
+        self._work.set()
+
     async def released(self) -> None:
         """Wait until nobody holds: what is recorded then can be stored, and copied, without what comes after it."""
         while self._holders:
             await self._released.wait()
 
     def copy(self, path: Path) -> Copy:
-        """Have a copy made of everything that is recorded by now, and nothing else. Nobody must hold."""
-        copy = Copy(path, self.recorded)
+        """Have a copy made of everything that is recorded and not held back by now, and nothing else. Nobody must
+        hold."""
+        copy = Copy(path, self.storable())
         self._copies.append(copy)
         self._work.set()
         return copy
@@ -112,7 +126,7 @@ class Writer(Catalogue):
         while True:
             await self._work.wait()
             self._work = trio.Event()
-            while (self._pending or self._copies) and not self._holders:
+            while (self.stored < self.storable() or self._copies) and not self._holders:
                 if self._copies and self._copies[0].number == self.stored:
                     await self._copy(self._copies[0])
                     continue
@@ -129,11 +143,9 @@ class Writer(Catalogue):
                     tries = 0
 
     async def _store_some(self, driver: Driver) -> None:
-        """Store all that is recorded now. What is being written is waited for, whoever cancels."""
-        commands, last = list(self._pending), self.recorded
-        if self._copies:
-            last = self._copies[0].number
-            commands = commands[: last - self.stored]
+        """Store all that can be stored now. What is being written is waited for, whoever cancels."""
+        last = self._copies[0].number if self._copies else self.storable()
+        commands = self._pending[: last - self.stored]
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._store.apply, commands, last)
         del self._pending[: len(commands)]
@@ -158,11 +170,13 @@ class Writer(Catalogue):
                 stored()
 
     def store_now(self) -> None:
-        """Store what is recorded, while `run` does not run. Blocks. Raises StorageError."""
-        if self._pending:
-            self._store.apply(self._pending, self.recorded)
-            self._pending = []
-            self.stored = self.recorded
+        """Store what can be stored, while `run` does not run. Blocks. Raises StorageError."""
+        last = self.storable()
+        commands = self._pending[: last - self.stored]
+        if commands:
+            self._store.apply(commands, last)
+            del self._pending[: len(commands)]
+            self.stored = last
 
     def close(self) -> None:
         """Store what is left, and close the store. Blocks. Raises StorageError."""

@@ -183,11 +183,11 @@ class Definitions:
     def _delete_vhost(self, command: c.DeleteVHost) -> None:
         self._vhost(command.name)
         self._on_vhost_deleted(command.name)
+        self._account(command)
         muted = self.broker.catalogue.muted
         self.broker.catalogue.muted = True  # the one command takes along all that is in it
         self.broker.remove_vhost(command.name)
         self.broker.catalogue.muted = muted
-        self._account(command)
 
     def _put_exchange(self, command: c.PutExchange) -> str:
         vhost = self._vhost(command.vhost)

@@ -99,7 +99,7 @@ def test_two_connections_wait_each_for_its_own():
     world, catalogue, client, other = slow()
     client >> m("queue.declare", queue="a", durable=True)
     other >> m("queue.declare", queue="b", durable=True)
-    first, second = catalogue.callbacks
+    (_, first), (_, second) = catalogue.callbacks
     catalogue.callbacks = []
     second()
     world.settle()

@@ -142,6 +142,56 @@ async def test_what_is_held_together_is_stored_together(nursery):
     assert play.disk.batches == [["a", "b"]]
 
 
+async def test_what_is_held_back_waits_and_what_came_before_does_not(nursery):
+    play = Play(nursery, Disk())
+    await play.start()
+    play.command("a")
+    play.command("b")
+    assert play.writer.fence()
+    assert not play.writer.fence()  # it is held back already
+    play.command("c")
+    assert play.writer.fence()
+    await play.until(["a"])
+    await trio.testing.wait_all_tasks_blocked()
+    play.writer.lift()
+    await play.until(["a", "b"])
+    play.writer.lift()
+    await play.until(["a", "b", "c"])
+    assert play.disk.batches == [["a"], ["b"], ["c"]]
+    assert not play.writer.fence()  # it is stored
+
+
+async def test_what_is_held_back_does_not_divide_what_is_held_together(nursery):
+    play = Play(nursery, Disk())
+    await play.start()
+    play.command("a")
+    play.writer.hold()
+    for name in "bcd":
+        play.command(name)
+        play.writer.fence()
+    play.writer.release()
+    await play.until(["a"])
+    for _ in "bcd":
+        await trio.testing.wait_all_tasks_blocked()
+        assert play.stored == ["a"]
+        play.writer.lift()
+    await play.until(["a", "b", "c", "d"])
+    assert play.disk.batches == [["a"], ["b", "c", "d"]]
+
+
+def test_what_is_held_back_at_the_end_is_not_stored():
+    """The messages that had to be on disk before are not."""
+    disk = Disk()
+    writer = Writer(disk)
+    writer.record(PutVHost("a"))
+    writer.record(PutVHost("b"))
+    assert writer.fence()
+    writer.record(PutVHost("c"))
+    writer.close()
+    assert disk.batches == [["a"]]
+    assert disk.sequence == 1
+
+
 async def test_a_full_disk_is_tried_again(nursery, autojump_clock, caplog):
     disk = Disk()
     disk.failures = [StorageFullError("x: no space")] * 3

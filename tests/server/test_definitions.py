@@ -6,6 +6,7 @@ import pytest
 from harness import SlowCatalogue, World, publish
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keeping import Kept, lasting
 
 from amqpd.auth.accounts import Accounts
 from amqpd.broker import commands as c
@@ -144,6 +145,29 @@ def test_a_vhost_takes_everything_along_with_one_command(node):
     assert node.gone == [("vhost", "v", True)]  # told while it is there
     assert [command for command in node.snapshot() if getattr(command, "vhost", "/") == "v"] == []
     assert node.accounts.permission("u", "v") is None
+
+
+def test_the_messages_of_a_vhost_are_forgotten_when_its_deletion_is_stored():
+    """Else a crash could bring its queues back without them; and it is not stored before they are on disk."""
+    catalogue = SlowCatalogue()
+    kept = Kept(catalogue=catalogue)
+    definitions = Definitions(kept.broker, Accounts(kept.broker.vhosts), lambda name: None, lambda name: None)
+    client = kept.world.client()
+    catalogue.instant = True
+    client.declare("q", durable=True)
+    catalogue.instant = False
+    client >> lasting()
+    definitions.apply(c.DeleteVHost("/"))
+    assert catalogue.storable() < catalogue.recorded
+    kept.rest()
+    kinds = [record.kind for record in kept.journal.written()]
+    assert kinds == ["entry"]
+    catalogue.store()
+    assert catalogue.commands[-1] == c.DeleteVHost("/")
+    assert catalogue.stored == catalogue.recorded
+    kept.rest()
+    kinds = [record.kind for record in kept.journal.written()]
+    assert kinds == ["entry", "forget"]
 
 
 def test_a_user_takes_permissions_and_limits_along(node):

@@ -24,14 +24,15 @@ class ConfirmRun:
 
 
 class Waiting:
-    """Who is to be told once something is on disk."""
+    """Who is to be told once something is on disk. `fences` hold back so many deletions until then."""
 
     def __init__(self) -> None:
         self.confirms: list[ConfirmRun] = []
         self.callbacks: list[Callable[[], None]] = []
+        self.fences = 0
 
     def __bool__(self) -> bool:
-        return bool(self.confirms) or bool(self.callbacks)
+        return bool(self.confirms) or bool(self.callbacks) or self.fences > 0
 
     def confirm(self, sink: DeliverySink, number: int) -> None:
         """Tell `sink` that its publish `number` is there."""

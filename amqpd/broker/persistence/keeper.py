@@ -6,9 +6,13 @@ those who waited for it are told: publishers get their confirms, transactions th
 
 What is settled on a page is told to the page's file only after the batch that says so is on disk: else a dead letter
 could be lost between the queue that let it go and the one that took it. For the same reason nothing goes to a page
-before the batch with which it came is on disk: a page would bring back half of a transaction. A queue's messages are
-forgotten after its deletion is stored: else it could come back without them, and with its identity. `moving` has the
-rule for the journal's files.
+before the batch with which it came is on disk: a page would bring back half of a transaction. `moving` has the rule for
+the journal's files.
+
+A queue's messages are forgotten after its deletion is stored: else it could come back without them, and with its
+identity. And its deletion is stored after everything that happened before it is on disk, dead letters that wait to be
+published among it: else they could be lost between the queue that is gone and the one that was to have them. So what
+a crash leaves of definitions is never ahead of the journal where messages would vanish by that (`forget`).
 
 Does no file work itself: batches go to one worker, everything else to another (`ports.Worker`).
 
@@ -120,14 +124,22 @@ class Keeper:
         return ready
 
     def forget(self, log: Log) -> None:
-        """The queue is deleted, and that is being stored: nothing of it is needed when it is."""
+        """The queue is deleted, which is recorded already: nothing of it is needed when that is stored, and it is not
+        stored before all that happened so far is on disk."""
         self._write_entry()
         log.close()
         del self.logs[log]
         if log.known:
+            catalogue = self.broker.catalogue
+            if catalogue.fence():
+                self.broker.after_letters(self._fenced)
             deletion = Deletion(self, log)
-            if self.broker.catalogue.settle(deletion.stored):
+            if catalogue.settle(deletion.stored):
                 deletion.stored()
+
+    def _fenced(self) -> None:
+        """Everything that came before a deletion is gathered, or further than that."""
+        self.waiting.fences += 1
 
     def forgotten(self, log: Log) -> None:
         """The deletion of a log's queue is stored."""
@@ -296,6 +308,9 @@ class Keeper:
     def _tell(self, waiting: Waiting, definitions: int) -> None:
         """Tell those who waited, or have them wait for the definitions on which it depends."""
         catalogue = self.broker.catalogue
+        for _ in range(waiting.fences):
+            catalogue.lift()  # which may be what these definitions wait for
+        waiting.fences = 0
         if waiting and definitions > catalogue.stored:
             catalogue.needed = definitions
             if not catalogue.settle(waiting.tell):

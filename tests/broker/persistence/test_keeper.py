@@ -263,6 +263,89 @@ def test_what_is_settled_of_a_deleted_queue_counts_until_the_deletion_is_stored(
     kept.client.expect("queue.delete-ok")
 
 
+LETTERS = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "q"}
+
+
+def rejecting(count):
+    """A world in which a queue `source` is to be deleted whose messages have just been refused: they go to `q`."""
+    kept, catalogue = slow_world()
+    for _ in range(2):
+        catalogue.store()
+        kept.world.settle()
+        kept.client >> m("queue.declare", queue="source", durable=True, arguments=LETTERS)
+    kept.other.send(*[lasting(b"%d" % number, "source") for number in range(count)])
+    kept.other.consume("source", "c")
+    kept.other.heard()
+    kept.rest()
+    kept.client.heard()
+    kept.other >> m("basic.nack", delivery_tag=0, multiple=True, requeue=False)
+    return kept, catalogue
+
+
+@pytest.mark.parametrize("count", [1, 2000])
+def test_a_deletion_is_not_stored_before_the_dead_letters_of_the_queue_are_on_disk(count):
+    """Else a crash in between would leave them nowhere: 2000 are published in four rounds."""
+    kept, catalogue = rejecting(count)
+    kept.client >> m("queue.delete", queue="source")
+    for _ in range(10):
+        catalogue.store()
+        if catalogue.stored == catalogue.recorded:
+            break
+        kept.commit()
+        kept.world.pass_ms(0)
+    assert kept.restart().queue("q").ready_count() == count
+    kept.rest()
+    kept.client.expect("queue.delete-ok", message_count=0)
+    assert every_kind(kept)[-1] == "forget"
+
+
+def test_a_deletion_waits_for_the_batch_that_is_being_written_and_for_nothing_else():
+    kept, catalogue = rejecting(1)
+    other = kept.world.client()
+    other >> m("queue.declare", queue="before", durable=True)
+    kept.client >> m("queue.delete", queue="source")
+    other.heard()
+    catalogue.store()
+    kept.world.settle()
+    other.expect("queue.declare-ok")
+    kept.client.quiet()
+    kept.commit()
+    catalogue.store()
+    kept.world.settle()
+    kept.client.expect("queue.delete-ok")
+
+
+def test_a_deletion_of_what_is_on_disk_is_stored_at_once():
+    kept, catalogue = slow_world()
+    catalogue.store()
+    kept.world.settle()
+    kept.other >> lasting()
+    kept.rest()
+    kept.client.heard()
+    kept.client >> m("queue.delete", queue="q")
+    assert catalogue.storable() == catalogue.recorded
+    catalogue.store()
+    kept.world.settle()
+    kept.client.expect("queue.delete-ok", message_count=1)
+
+
+def test_a_deletion_does_not_wait_for_what_waits_for_it():
+    """A queue that is declared after it is in the same batch: confirms wait for its definition, and that one for the
+    deletion."""
+    kept, catalogue = rejecting(1)
+    kept.other.call("confirm.select")
+    kept.client >> m("queue.delete", queue="source")
+    third = kept.world.client()
+    third >> m("queue.declare", queue="new", durable=True)
+    kept.other >> lasting(b"x", "new")
+    for _ in range(3):
+        kept.commit()
+        catalogue.store()
+        kept.world.settle()
+    assert [event.name for event in kept.other.heard()] == ["basic.cancel", "basic.ack"]
+    assert kept.queue("new").ready_count() == 1
+
+
 def test_nothing_is_written_for_a_queue_that_had_nothing(kept):
     kept.client.call("queue.delete", queue="q")
     kept.rest()
@@ -343,6 +426,35 @@ def test_a_transaction_waits_for_the_dead_letters_that_it_makes(kept):
     kept.commit()
     kept.client << m("tx.commit-ok")
     assert kinds(kept)[-1] == ["entry", "settle"]
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_transaction_is_one_batch_however_many_dead_letters_it_makes(kept, commit):
+    """More than are published in a round, and they do not wait for those of others."""
+    kept.client.declare("source", LETTERS, durable=True)
+    kept.client.declare("others", LETTERS, durable=True)
+    kept.client.send(*[lasting(b"%d" % number, "source") for number in range(700)])
+    kept.client.send(*[lasting(b"other", "others") for _ in range(700)])
+    kept.rest()
+    other = kept.world.client()
+    other.consume("others", "c")
+    other.heard()
+    kept.client.call("tx.select")
+    kept.client.consume("source", "c")
+    kept.client.heard()
+    kept.client.send(lasting(b"mine"), m("basic.nack", delivery_tag=0, multiple=True, requeue=False))
+    other >> m("basic.nack", delivery_tag=0, multiple=True, requeue=False)
+    kept.client >> m("tx.commit")
+    kept.client.quiet()
+    kept.commit()
+    if commit:
+        kept.commit()
+        kept.client << m("tx.commit-ok")
+    after = kept.restart()
+    after.rest()
+    mine = 701 if commit else 0
+    assert after.queue("source").ready_count() == (0 if commit else 700)
+    assert after.queue("q").ready_count() + after.queue("others").ready_count() == 700 + mine
 
 
 def test_a_transaction_of_what_needs_no_disk_is_answered_at_once(kept):
