@@ -17,6 +17,7 @@ no room, in trio's thread; nothing is finished that comes after a failure.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -33,6 +34,8 @@ from amqpd.runtime.driver import Driver
 log = logging.getLogger("amqpd.store")
 
 RETRY_S: Final = 1.0
+PATIENCE_S: Final = 60.0  # how long a node that stops waits for a disk on which nothing comes to its end
+_LOOK_S: Final = 1.0
 JOIN_S: Final = 10.0  # how long a node that ends for a failure waits for a thread in which the disk does not answer
 SOURCE: Final = "journal"
 
@@ -158,12 +161,25 @@ class Workers:
         """Wait until everything that was submitted, and what that caused, is finished; or, where the disk failed, for
         the end that this brings. `run` must run.
 
-        From now on nobody waits for room on the disk: a batch that finds none is a failure, other work is given up.
+        From now on nobody waits for room on the disk: a batch that finds none is a failure, other work is given up. And
+        when nothing has come to its end for PATIENCE_S the disk is taken for one that hangs, which is a failure too.
         """
         self._closing = True
+        progress_s = time.monotonic()  # of the threads: trio's clock may be one that jumps
         while self.committer.waiting or self.background.waiting or driver.failure is not None:
             self._finished = trio.Event()
-            await self._finished.wait()
+            with trio.move_on_after(_LOOK_S) as look:
+                await self._finished.wait()
+            if not look.cancelled_caught:
+                progress_s = time.monotonic()
+            elif time.monotonic() - progress_s > PATIENCE_S and driver.failure is None:
+                self.stopped = True
+                driver.fail(
+                    StorageError(
+                        f"the disk has not answered for {PATIENCE_S:.0f} seconds, and the node was told to stop: it "
+                        "ends now, and what was not confirmed is not kept"
+                    )
+                )
 
     def close(self) -> bool:
         """End the threads; what has not begun by now is not run. Blocks while something is under way.

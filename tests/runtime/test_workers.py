@@ -354,6 +354,23 @@ async def test_a_stopping_node_does_not_wait_for_room_for_a_batch(autojump_clock
     assert play.workers.close()
 
 
+async def test_a_stopping_node_does_not_wait_for_ever_for_a_disk_that_hangs(monkeypatch, autojump_clock):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    play = Play()
+    gate = threading.Event()
+    with pytest.RaisesGroup(pytest.RaisesExc(StorageError, match="has not answered for"), flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(play.driver.run)
+            await nursery.start(play.workers.run, play.driver)
+            play.commit("hangs", gate=gate)
+            play.commit("next")
+            await play.workers.drain(play.driver)
+    gate.set()
+    assert play.workers.close()
+    assert play.begun <= {"hangs"}
+    assert play.finished == []
+
+
 async def test_what_has_not_begun_at_the_end_is_not_run(nursery):
     play = Play()
     gate = threading.Event()
@@ -378,6 +395,7 @@ async def test_a_thread_in_which_the_disk_hangs_is_left_behind(nursery, monkeypa
     nursery.cancel_scope.cancel()
     assert not play.workers.close()
     gate.set()
+    monkeypatch.undo()
     assert play.workers.close()
 
 
