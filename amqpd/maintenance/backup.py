@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from amqpd.errors import DamagedError
+from amqpd.errors import DamagedError, StorageError
 from amqpd.maintenance import definitions
 from amqpd.maintenance.copying import Copier, Source, Target
 from amqpd.maintenance.directory import DATABASE, MESSAGES, NodeDirectory
@@ -28,6 +28,8 @@ def back_up(directory: NodeDirectory, path: Path, time: str) -> Manifest:
     directory.must_be_stopped()
     if directory.has_messages() and not directory.database.exists():
         raise DamagedError(f"{directory.database} is missing: messages without their queues are no backup")
+    if path.resolve().is_relative_to(directory.path.resolve()):
+        raise StorageError(f"{path} is in {directory.path}, which is no place for its own backup")
     target = Target(path)
     copier = None
     try:

@@ -97,6 +97,14 @@ def test_a_directory_that_is_in_use_is_left_alone(data_dir, backup, tmp_path):
         backed_up(data_dir, backup)
 
 
+@pytest.mark.parametrize("inside", [".", "backup", "messages/segments/backup"])
+def test_a_directory_does_not_become_a_backup_of_itself(data_dir, inside):
+    before = tree(data_dir)
+    with pytest.raises(StorageError, match="is no place for its own backup"):
+        backed_up(data_dir, data_dir / inside)
+    assert tree(data_dir) == before
+
+
 async def test_a_running_node_is_backed_up_by_itself(tmp_path):
     async with running(tmp_path / "data"):
         with pytest.raises(ConfigError, match="stop it first"):
