@@ -43,10 +43,11 @@ class Sent:
 
 @dataclass
 class Group:
-    """What one transaction does: all of it, or nothing."""
+    """What one transaction does: all of it, or nothing. What it refuses leaves the queue with that identity."""
 
     publishes: list[Token] = field(default_factory=list)
     acks: list[Token] = field(default_factory=list)
+    refused: list[tuple[bytes, Token]] = field(default_factory=list)
 
 
 class Book:
@@ -85,7 +86,11 @@ class Book:
             raise Violation("redelivered", f"{token} comes from {queue} once more, and does not say so")
         self.flagged.add((identity, token))
 
-    def deadline_ms(self, copy: Copy, queue: str) -> int:
+    def may_leave(self, copy: Copy | Found, queues: dict[bytes, str], wall_ms: int) -> bool:
+        """Whether its queue may let it go though no client asked for that."""
+        return self.queues[queues[copy.place[0]]].max_length >= 0 or self._overdue(copy, queues, wall_ms)
+
+    def deadline_ms(self, copy: Copy | Found, queue: str) -> int:
         """When a copy is overdue (time of day), or -1."""
         own, ttl = copy.message.expiration_ms, self.queues[queue].ttl_ms
         least = min([each for each in (own, ttl) if each >= 0], default=-1)
@@ -102,6 +107,8 @@ class Book:
         self.never -= there
         self.groups = []
         self.flagged = {(each.place[0], (each.number, each.root)) for each in found if each.redelivered}
+        # A rejection that the crash undid has left no mark.
+        self.marked = {(each.number, each.root) for each in found if each.message.redelivered}
 
     # -- what must be true
 
@@ -143,7 +150,7 @@ class Book:
                 raise Violation("twice", f"{each.number} is twice in {queues[identity]}")
             seen.add(there)
 
-    def _overdue(self, copy: Copy, queues: dict[bytes, str], wall_ms: int) -> bool:
+    def _overdue(self, copy: Copy | Found, queues: dict[bytes, str], wall_ms: int) -> bool:
         return 0 <= self.deadline_ms(copy, queues[copy.place[0]]) <= wall_ms
 
     def _too_many(self, found: list[Found], state: dict[Place, Copy], queues: dict[bytes, str]) -> set[Place]:
@@ -195,13 +202,14 @@ class Book:
         there = {(each.number, each.root) for each in found}
         leaving = set()  # what a queue may have let go when it started
         for copy in state.values():
-            if self.queues[queues[copy.place[0]]].max_length >= 0 or self._overdue(copy, queues, wall_ms):
+            if self.may_leave(copy, queues, wall_ms):
                 leaving.add((copy.number, copy.root))
         for token in sorted(self.promised - there - leaving):
             if token not in self.final:
                 raise Violation("promise", f"{token} was confirmed and is gone")
         for token in sorted(self.never & there):
             raise Violation("never", f"{token} is back, whose settling was committed")
+        places = {(each.place[0], (each.number, each.root)) for each in found}
         for group in self.groups:
             done = [token in there for token in group.publishes if token not in self.final and token not in leaving]
             done += [
@@ -209,8 +217,14 @@ class Book:
                 for token in group.acks
                 if token in entered and token not in leaving and self.final.get(token) != "deleted"
             ]
+            done += [
+                (identity, token) not in places
+                for identity, token in group.refused
+                if identity in queues and token in entered and token not in leaving and token not in self.final
+            ]
             if any(done) and not all(done):
                 raise Violation("atomic", f"half a transaction: {group}")
+
     def _same(self, each: Found, copy: Copy, queues: dict[bytes, str], clean: bool) -> None:
         """What was found at a place is what was put there."""
         token = (each.number, each.root)
@@ -222,11 +236,13 @@ class Book:
             raise Violation("properties", f"{token} in {name}: priority or expiration is another")
         if each.wall_ms != copy.wall_ms:
             raise Violation("time", f"{token} in {name} arrived at {each.wall_ms}, not {copy.wall_ms}")
+        if before.redelivered != after.redelivered:
+            raise Violation("redelivered", f"{token} in {name} was marked as redelivered, or is, not both")
         if deaths_of(before) != deaths_of(after):
             raise Violation("deaths", f"{token} in {name}: {deaths_of(after)}, not {deaths_of(before)}")
         flagged = not clean or (each.place[0], token) in self.flagged or token in self.marked
         if each.redelivered != flagged:
-            raise Violation("redelivered", f"{token} in {name} is{'' if flagged else ' not'} redelivered")
+            raise Violation("redelivered", f"{token} in {name} is {'not ' if flagged else ''}redelivered, and should")
 
     def _body(self, each: Found) -> None:
         sent = self.sent.get(each.number)

@@ -45,6 +45,7 @@ class Clients:
         self.tx_publishes: list[int] = []
         self.tx_tokens: list[tuple[Token, bytes]] = []
         self.tx_acked: list[Held] = []
+        self.tx_refused: list[Held] = []
         self.committing: list[tuple[Group, list[Held]]] = []
         self.getting: list[tuple[int, str, bool]] = []
         self.consumers: dict[str, bool] = {}  # queues that are consumed, and whether without acknowledging
@@ -61,7 +62,7 @@ class Clients:
         """What was published in a transaction that is not committed was never published."""
         for number in self.tx_publishes:
             self.book.sent.pop(number, None)
-        self.tx_publishes, self.tx_tokens, self.tx_acked = [], [], []
+        self.tx_publishes, self.tx_tokens, self.tx_acked, self.tx_refused = [], [], [], []
 
     def busy(self) -> bool:
         """Whether the node has not read all that they sent: what they think is there may be gone."""
@@ -84,7 +85,9 @@ class Clients:
 
     def unacked(self) -> set[Held]:
         """Deliveries that are outstanding."""
-        return {*self.consumed.values(), *self.got.values(), *self.tx_got.values(), *self.tx_acked}
+        return {
+            *self.consumed.values(), *self.got.values(), *self.tx_got.values(), *self.tx_acked, *self.tx_refused
+        }  # fmt: skip
 
     # -- what they do
 
@@ -158,7 +161,8 @@ class Clients:
         held = self.consumed if channel == CONSUMES else self.got
         tags = sorted(held)
         tags = tags[-count:] if last else tags[:count]
-        if how == "multiple" and tags:
+        multiple = how in ("multiple", "refuse")
+        if multiple and tags:
             tags = [tag for tag in sorted(held) if tag <= tags[-1]]
         if not tags:
             return
@@ -166,14 +170,16 @@ class Clients:
             delivery = held.pop(tag)
             if how == "ack" or how == "multiple":
                 self.acked.add(delivery)
-            elif how == "nack" or how == "reject":
+            elif how in ("nack", "reject", "refuse"):
                 self.rejected.add(delivery)
                 if how == "reject":
                     self.book.marked.add(delivery[1])
         client = self.client.on(channel)
         if how == "multiple":
             client >> m("basic.ack", delivery_tag=tags[-1], multiple=True)
-        for tag in tags if how != "multiple" else ():
+        elif how == "refuse":
+            client >> m("basic.nack", delivery_tag=tags[-1], multiple=True, requeue=False)
+        for tag in tags if not multiple else ():
             if how == "ack":
                 client >> m("basic.ack", delivery_tag=tag)
             elif how == "reject":
@@ -189,14 +195,18 @@ class Clients:
             client.on(channel) >> m("basic.get", queue=name, no_ack=no_ack)
             self.listen()
 
-    def tx_get(self, name: str) -> None:
-        """Get a message in the transaction, and acknowledge it there."""
+    def tx_get(self, name: str, refuse: bool) -> None:
+        """Get a message in the transaction, and acknowledge or refuse it there."""
         if self.committing or self.busy():
             return
         self.get(TX, name, False)
         for tag, held in list(self.tx_got.items()):
-            self.publisher.on(TX) >> m("basic.ack", delivery_tag=tag)
-            self.tx_acked.append(held)
+            if refuse:
+                self.publisher.on(TX) >> m("basic.nack", delivery_tag=tag, requeue=False)
+                self.tx_refused.append(held)
+            else:
+                self.publisher.on(TX) >> m("basic.ack", delivery_tag=tag)
+                self.tx_acked.append(held)
             del self.tx_got[tag]
         self.listen()
 
@@ -212,11 +222,13 @@ class Clients:
             acks = [token for identity, token in self.tx_acked if self.there(identity)]
             # What goes to a queue that was deleted meanwhile is dropped.
             tokens = [token for token, identity in self.tx_tokens if self.identity(token[1]) == identity]
-            group = Group(tokens, acks)
+            refused = [held for held in self.tx_refused if self.there(held[0])]
+            group = Group(tokens, acks, refused)
             self.committing.append((group, list(self.tx_acked)))
             self.book.groups.append(group)
             self.acked.update(held for held in self.tx_acked if self.there(held[0]))
-            self.tx_publishes, self.tx_tokens, self.tx_acked = [], [], []
+            self.rejected.update(refused)
+            self.tx_publishes, self.tx_tokens, self.tx_acked, self.tx_refused = [], [], [], []
             client >> m("tx.commit")
         self.listen()
 
@@ -226,7 +238,8 @@ class Clients:
             self.listen()
 
     def delete(self, name: str) -> None:
-        """Delete a queue; its deliveries are settled by that."""
+        """Delete a queue; its deliveries are settled by that. What was refused before is a dead letter, and none of
+        its messages any more."""
         if self.queue(name) is None or self.busy() or behind(self.definer):
             return
         self.listen()
@@ -236,7 +249,9 @@ class Clients:
                 del held[tag]  # there is nothing left to acknowledge
         for copy in self.node.ledger.copies.values():
             if identity and copy.place[0] == identity and copy.settled > self.node.ledger.sealed:
-                self.book.asked((copy.number, copy.root), "deleted")
+                token = (copy.number, copy.root)
+                if (identity, token) not in self.rejected:
+                    self.book.asked(token, "deleted")
         for tokens in self.confirming.values():
             for token in tokens:
                 if token[1] == name:

@@ -8,6 +8,8 @@
     tools/crash seed N                  one history; if it fails, the shortest that fails in the same way
     tools/crash mutants [--seconds S] [NAME ...]                 who is found of the bugs put in, and how soon
 
+With --as-built histories are played with the broker's own constants, which a compiled build has anyway.
+
 Exit code 1 if anything is wrong. Nothing of amqpd is imported before a mutant was put in.
 """
 
@@ -42,12 +44,13 @@ FAULTS = "tests/crash/test_faults.py"
 FAULTS_S = 300.0
 
 
-def prepare() -> None:
-    """Everything small, and no log lines."""
+def prepare(as_built: bool = False) -> None:
+    """No log lines; and everything small, or the broker's own constants `as_built`."""
     from crash.node import make_small
 
     logging.disable(logging.CRITICAL)
-    make_small(setattr)
+    if not as_built:
+        make_small(setattr)
 
 
 def told_failure(seed: int, error: BaseException) -> str:
@@ -235,6 +238,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=MUTANT_S)
+    parser.add_argument("--as-built", action="store_true", help="with the broker's own constants")
     options = parser.parse_intermixed_args()
     if options.what is None:
         return everything()
@@ -248,7 +252,7 @@ def main() -> int:
         return hunt(options.names, options.seconds)
     if options.what == "mutants":
         return mutants(options.names, options.seconds)
-    prepare()
+    prepare(options.as_built)
     if options.what == "seed":
         return seed_shown(int(options.names[0]))
     if options.what == "images":

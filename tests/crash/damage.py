@@ -3,7 +3,7 @@
 The node must notice, and name the file; or it does no harm, because nothing that counts stood there. What it must never
 do is to go on with wrong messages. One thing cannot be told from a crash: damage to the very last batch of the journal,
 which looks like one that was being written. So a node may come back without that batch, and says that it did not stop
-in order.
+in order. Without all of it: what it settled may still be known to segments, which are told after the batch is on disk.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from crash.disk import Disk
 from crash.history import History
-from crash.ledger import Violation
-from crash.node import Node
+from crash.ledger import Copy, Ledger, Place, Violation
+from crash.node import Found, Node
 from crash.play import Looks, Play
 
 from amqpd.errors import StorageError
@@ -114,13 +114,21 @@ def judge(rest: Rest, damage: tuple[str, str, int], rng: random.Random) -> str:
             break
         try:
             clean = node.clean and batch == ledger.sealed
-            play.book.check(found, ledger.state(batch), node.queues, clean, play.wall_ms)
+            play.book.check(found, state_after(ledger, batch, found), node.queues, clean, play.wall_ms)
         except Violation as violation:
             problem = problem or violation
         else:
             return "harmless" if batch == ledger.sealed else "last batch"
     assert problem is not None
     raise Violation("damage", f"{where}: {problem}")
+
+
+def state_after(ledger: Ledger, batch: int, found: list[Found]) -> dict[Place, Copy]:
+    """What there must be with the batches up to `batch`, which is the last or the one before: then what the last has
+    settled may be gone all the same."""
+    there = {each.place for each in found}
+    state = ledger.state(batch)
+    return {place: copy for place, copy in state.items() if place in there or copy.settled > ledger.sealed}
 
 
 def damaged(history: History, count: int) -> Counter[str]:

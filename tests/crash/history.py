@@ -149,4 +149,9 @@ def history(seed: int, count: int = 80) -> History:
     rng = random.Random(seed)
     queues = facts_of(rng)
     sizes = sizes_of(rng)
-    return History(seed, sizes, queues, Writer(rng, list(queues)).steps(count))
+    steps = Writer(rng, list(queues)).steps(count)
+    refusing = random.Random(~seed)  # drawn apart, so that all else of a seed is as it was before there was this step
+    for place, step in enumerate(steps):
+        if step[0] == "tx-get" and refusing.random() < 0.3:
+            steps[place] = ("tx-refuse", step[1])
+    return History(seed, sizes, queues, steps)

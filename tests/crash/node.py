@@ -62,17 +62,20 @@ class Shelf(Catalogue):
         return False
 
     def store(self) -> None:
-        """All that is pending is stored; those who wait are told, in the caller's round."""
-        self.kept += self.pending
-        self.pending = []
-        self.stored = self.recorded
-        waiting, self.waiting = self.waiting, []
-        for _, stored in waiting:
+        """All that is not held back is stored; those who waited for it are told, in the caller's round."""
+        storable = self.storable()
+        count = storable - self.stored
+        self.kept += self.pending[:count]
+        del self.pending[:count]
+        self.stored = storable
+        told = [stored for needed, stored in self.waiting if needed <= storable]
+        self.waiting = [each for each in self.waiting if each[0] > storable]
+        for stored in told:
             stored()
 
     def left(self, rng: random.Random) -> list[c.Command]:
         """What a crash leaves of them."""
-        return self.kept + self.pending[: rng.randint(0, len(self.pending))]
+        return self.kept + self.pending[: rng.randint(0, self.storable() - self.stored)]
 
 
 class Hand(Worker):
@@ -226,12 +229,13 @@ class Node:
         self.note_queues()
 
     def rest(self, rounds: int = 500) -> None:
-        """Work until nothing is left."""
+        """Work until nothing is left; where a worker is at a job, but for what that holds up."""
         for _ in range(rounds):
             self.shelf.store()
             self.round()
             worked = self.work(self.committer) | self.work(self.background)
-            if not worked and not self.finished and not self.shelf.pending and not self.shelf.waiting:
+            held_up = self.committer.busy or self.background.busy
+            if not worked and not self.finished and (held_up or not (self.shelf.pending or self.shelf.waiting)):
                 return
             self.report()
         raise AssertionError("the node does not come to rest")

@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from crash.absences import Absences
 from crash.book import Book, Token
-from crash.clients import CONSUMES, GETS, Clients, Held
+from crash.clients import CONSUMES, GETS, Clients, Held, behind
 from crash.disk import Crash, Disk, Fault
 from crash.history import History
 from crash.keys import Seals
@@ -106,6 +107,7 @@ class Play:
         self.deleted: set[str] = set()
         self.doomed: set[bytes] = set()  # deleted; the journal may hear of it much later
         self.audited_to = -1
+        self.absences: Absences
         self.node: Node
         self.clients: Clients
         self.definitions: list[c.Command] = []
@@ -194,6 +196,7 @@ class Play:
         self.due = set()
         self.purged, self.deleted = set(), set()
         self.clients = Clients(node, self.book, first)
+        self.absences = Absences(name for name in self.history.queues if name not in node.world.vhost.queues)
         self.audit()
 
     def _crashed(self) -> None:
@@ -277,14 +280,17 @@ class Play:
         return verdict
 
     def _again(self, disk: Disk, definitions: list[c.Command], where: str, verdict: Verdict) -> None:
-        """A recovery that is recovered finds the same, whether it had time to work or not."""
+        """A recovery that is recovered finds the same, whether it had time to work or not: but for what queues may let
+        go meanwhile, since it is overdue or a dead letter came that was one too many."""
         node = self._open(disk, definitions)
         second = self._verdict(disk.copy(), definitions, f"{where}, recovered again", verdict)
         if places(second) != places(verdict):
             raise Violation("again", f"{where}: {places(verdict)}, and then {places(second)}")
         node.rest()
         third = places(self._recovered(disk.copy(), definitions, f"{where}, recovered after work"))
-        missing = places(verdict) - third
+        wall_ms = node.wall_ms()
+        kept = {each.place for each in verdict.found if not self.book.may_leave(each, verdict.queues, wall_ms)}
+        missing = kept - third
         if missing:
             raise Violation("again", f"{where}: {missing} are gone after a recovery and some work")
 
@@ -345,6 +351,7 @@ class Play:
         ledger = self.ledger
         if ledger is None:
             return
+        self._look_for_queues(ledger.sealed + 1)
         due, self.due = self.due, set() if self.clients.busy() else set(self.clients.acked)
         if ledger.sealed == self.audited_to:
             self.due |= due
@@ -362,6 +369,13 @@ class Play:
                 raise Violation("unsettled", f"{copy.number} at {ledger.told(place)}: the journal was not told")
         self.purged, self.deleted = set(), set()
 
+    def _look_for_queues(self, batch: int) -> None:
+        """Whether queues that were away are there again, while `batch` is gathered."""
+        if not behind(self.clients.definer):
+            for name in self.history.queues:
+                if self.clients.queue(name) is not None:
+                    self.absences.seen(name, batch)
+
     def _settled(self, copy: Copy, targets: dict[tuple[bytes, int, str], Copy], wall_ms: int) -> None:
         assert self.ledger is not None
         self.figures.settled += 1
@@ -369,17 +383,19 @@ class Play:
         token: Token = (copy.number, copy.root)
         held = (identity, token)
         name = self.ledger.queues[identity]
-        if held in self.clients.acked or identity in self.purged | self.doomed or name in self.deleted:
+        refused = held in self.clients.rejected
+        gone = identity in self.purged | self.doomed or name in self.deleted
+        if held in self.clients.acked or (gone and not refused):
             self.book.asked(token, "settled")
             return
         facts = self.history.queues[name]
         deadline_ms = self.book.deadline_ms(copy, name)
-        if held not in self.clients.rejected and facts.max_length < 0 and not 0 <= deadline_ms <= wall_ms:
+        if not refused and facts.max_length < 0 and not 0 <= deadline_ms <= wall_ms:
             if token not in self.book.final:
                 raise Violation("settled", f"{token} at {self.ledger.told(copy.place)}: nobody asked for that")
             return
-        target = self.node.world.vhost.queues.get(facts.target)
-        if target is None or not target.durable or facts.target in self.deleted:
+        target = self.clients.queue(facts.target)
+        if target is None or self.absences.during(facts.target, copy.settled):
             self.book.asked(token, "let go")
             return
         letter = targets.get((target.identity, *token))
@@ -417,7 +433,10 @@ class Play:
         self.clients.get(GETS, name, no_ack)
 
     def _do_tx_get(self, name: str) -> None:
-        self.clients.tx_get(name)
+        self.clients.tx_get(name, False)
+
+    def _do_tx_refuse(self, name: str) -> None:
+        self.clients.tx_get(name, True)
 
     def _do_tx_end(self, commit: bool) -> None:
         self.clients.tx_end(commit)
@@ -428,6 +447,8 @@ class Play:
 
     def _do_delete(self, name: str) -> None:
         self.audit()
+        if self.ledger is not None:
+            self.absences.deleting(name, self.ledger.sealed + 1)
         self.deleted.add(name)
         self.doomed.add(self.clients.identity(name))
         self.clients.delete(name)

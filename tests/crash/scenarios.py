@@ -20,6 +20,15 @@ LETTERS = [  # more dead letters than a round takes, while batches are written
     *[PUBLISH] * 8, *WRITE, *[("get", "q0", False)] * 8, ("settle-got", "nack", 8, False), *WRITE * 2, PUBLISH, *WRITE,
     ("crash", 1, 5), PUBLISH, *WRITE,
 ]  # fmt: skip
+REFUSED = [  # a queue that is deleted while what was refused is on its way to another
+    ("publish", "q0", 10, True, -1, -1, 30), *WRITE, *[("get", "q0", False)] * 30, ("settle-got", "refuse", 30, False),
+    ("delete", "q0"), *[("work", "shelf", 1), ("work", "committer", 1), ("report",)] * 8, ("work", "shelf", 1),
+    ("publish", "q1", 100, True, -1, -1, 1), *WRITE, ("crash", 1, 5), ("publish", "q1", 100, True, -1, -1, 1), *WRITE,
+]  # fmt: skip
+TRANSACTION = [  # one that refuses more than a round takes
+    *[PUBLISH] * 9, *WRITE, *[("tx-refuse", "q0")] * 8, ("tx-get", "q0"), ("tx-publish", "q1", 100, True, -1, -1, 1),
+    ("publish", "q1", 100, True, -1, -1, 1), ("tx-end", True), *WRITE * 4, ("crash", 1, 5), PUBLISH, *WRITE,
+]  # fmt: skip
 DELETED = [  # a queue that is deleted, with messages in the journal and on pages
     *[PUBLISH] * 6, *WRITE, *[("publish", "q1", 1500, True, -1, -1, 1), ("cycle",), ("cycle",)] * 6, ("delete", "q0"),
     ("work", "shelf", 1), *WRITE, ("rest",), ("declare", "q0"), ("rest",), PUBLISH, *WRITE, ("stop",), PUBLISH, *WRITE,
@@ -35,5 +44,12 @@ def scenarios() -> dict[str, History]:
     """All of them, by name."""
     queues = {"q0": Facts("q0", target="q1"), "q1": Facts("q1")}
     sizes = Sizes(file_size=4096, size_max=8192, segment_size=2048)
-    steps = {"definitions": DEFINITIONS, "letters": LETTERS, "deleted": DELETED, "settled": SETTLED}
+    steps = {
+        "definitions": DEFINITIONS,
+        "letters": LETTERS,
+        "refused": REFUSED,
+        "transaction": TRANSACTION,
+        "deleted": DELETED,
+        "settled": SETTLED,
+    }
     return {name: History(number, sizes, queues, list(each)) for number, (name, each) in enumerate(steps.items())}
