@@ -20,7 +20,8 @@ NOISE = 2.5  # what caches and the clock may add to a logarithm
 
 @dataclass(frozen=True)
 class Curve:
-    """`options` has `{n}` where the size goes. `count` messages at most; fewer where bodies are long.
+    """`options` has `{n}` where the size goes. `count` messages; more where each of many
+    things is to be used, fewer where bodies are long.
 
     `per_byte`: a message of n bytes may cost in proportion to them; what is judged is then the cost of a byte.
     """
@@ -36,12 +37,15 @@ class Curve:
     settings: tuple[str, ...] = ()
     prepare: str = ""  # what is run before, on the same node
     bytes_max: int = 512 << 20
+    floor_us: float = 0.0  # of a message that has to go into a socket of its own: one system call
 
     def messages(self, size: int) -> int:
         """How many make a run: enough to use each of `size` things, and not more than `bytes_max` of bodies."""
         if self.per_byte:
             return max(8, min(self.count, self.bytes_max // max(1, size)))
-        return self.count if self.name == "backlog" else max(self.count, 3 * size)
+        if self.prepare or "idle" in self.name:
+            return self.count
+        return max(self.count, (3 if "active" in self.name else 10) * size)
 
 
 def powers(last: int) -> tuple[int, ...]:
@@ -110,6 +114,8 @@ CURVES = (
         "consumers",
         powers(1000),
         f"{TRANSIENT} --consumers {{n}}",
+        100_000,
+        floor_us=6.0,
     ),
     Curve(
         "backlog",
@@ -169,7 +175,7 @@ def growth(curve: Curve, points: list[dict[str, float]]) -> tuple[float, float]:
     if len(costs) < 2 or min(cost for _, cost in costs) <= 0:
         return 1.0, NOISE
     (first, _), (last, at_last) = costs[0], costs[-1]
-    cheapest = min(cost for _, cost in costs[:-1])
+    cheapest = max(curve.floor_us, min(cost for _, cost in costs[:-1]))
     allowed = 1.0 if curve.per_byte else math.log2(last + 2) / math.log2(first + 2)
     return at_last / cheapest, allowed * NOISE
 
