@@ -20,7 +20,9 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from threading import Event, Lock
 from typing import Final, Protocol
 
 import trio
@@ -29,6 +31,7 @@ from amqpd.broker.commands import Command
 from amqpd.broker.ports import Catalogue
 from amqpd.errors import StorageError, StorageFullError
 from amqpd.runtime.driver import Driver
+from amqpd.runtime.workers import PATIENCE_S
 
 log = logging.getLogger("amqpd.definitions")
 
@@ -63,6 +66,37 @@ class Copy:
         self.failure: StorageError | None = None
 
 
+class Work:
+    """Something that a thread does."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work: Final = work
+        self._lock: Final = Lock()
+        self._begun = False
+        self._withdrawn = False
+        self.done: Final = Event()
+        self.failure: BaseException | None = None
+
+    def withdraw(self) -> bool:
+        """Have it not done; False where it has begun."""
+        with self._lock:
+            self._withdrawn = not self._begun
+            return self._withdrawn
+
+    def run(self) -> None:
+        """Do it, unless it was withdrawn."""
+        with self._lock:
+            if self._withdrawn:
+                return
+            self._begun = True
+        try:
+            self._work()
+        except BaseException as error:  # whoever waits raises it
+            self.failure = error
+        finally:
+            self.done.set()
+
+
 class Writer(Catalogue):
     """Keeps commands in `store`. `run` must run for anything to be stored; `close` stores what is left."""
 
@@ -76,6 +110,7 @@ class Writer(Catalogue):
         self._copies: Final[deque[Copy]] = deque()
         self._holders = 0
         self._first_held = 0
+        self._hangs = False
         self._released = trio.Event()
 
     def keep(self, command: Command) -> None:
@@ -146,8 +181,7 @@ class Writer(Catalogue):
         """Store all that can be stored now. What is being written is waited for, whoever cancels."""
         last = self._copies[0].number if self._copies else self.storable()
         commands = self._pending[: last - self.stored]
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._store.apply, commands, last)
+        await self._see_through(partial(self._store.apply, commands, last))
         del self._pending[: len(commands)]
         self.stored = last
         self._tell(driver)
@@ -155,12 +189,33 @@ class Writer(Catalogue):
     async def _copy(self, copy: Copy) -> None:
         """Make a copy. That it fails is nothing to the node."""
         try:
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(self._store.copy, copy.path)
+            await self._see_through(partial(self._store.copy, copy.path))
         except StorageError as error:
             copy.failure = error
         self._copies.popleft()
         copy.made.set()
+
+    async def _see_through(self, work: Callable[[], None]) -> None:
+        """Do `work` in a thread. Once begun it is waited for, whoever cancels; but then not longer than PATIENCE_S.
+
+        Raises what it raises, and StorageError where the disk hangs.
+        """
+        job = Work(work)
+        try:
+            await trio.to_thread.run_sync(job.run, abandon_on_cancel=True)
+        except trio.Cancelled:
+            if job.withdraw():
+                raise
+            with trio.CancelScope(shield=True):
+                # In a thread, because this is a disk's time, and trio's clock may be one that jumps.
+                self._hangs = not await trio.to_thread.run_sync(job.done.wait, PATIENCE_S)
+        if self._hangs:
+            raise StorageError(
+                f"the disk has not answered for {PATIENCE_S:.0f} seconds, and the node was told to stop: it ends "
+                "now, and definitions that were not answered are not kept"
+            )
+        if job.failure is not None:
+            raise job.failure
 
     def _tell(self, driver: Driver) -> None:
         """Answer those who waited for what is stored now. They wait in the order of their numbers."""
@@ -179,7 +234,9 @@ class Writer(Catalogue):
             self.stored = last
 
     def close(self) -> None:
-        """Store what is left, and close the store. Blocks. Raises StorageError."""
+        """Store what is left, and close the store. Blocks. Raises StorageError. Where the disk hangs that is left."""
+        if self._hangs:
+            return
         try:
             self.store_now()
         finally:

@@ -9,6 +9,7 @@ from harness import World, m
 
 from amqpd.broker.commands import PutQueue, PutVHost
 from amqpd.errors import StorageError, StorageFullError
+from amqpd.runtime import catalogue as module
 from amqpd.runtime.catalogue import RETRY_S, Writer
 from amqpd.runtime.driver import Driver
 
@@ -255,6 +256,24 @@ async def test_what_is_being_written_when_the_node_ends_is_written_once(nursery)
             disk.open.set()
     play.writer.close()
     assert disk.batches == [["a"], ["b"]]
+
+
+async def test_a_disk_that_hangs_when_the_node_ends_is_left_alone(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    disk = Disk()
+    disk.open.clear()
+    with pytest.RaisesGroup(pytest.RaisesExc(StorageError, match="has not answered for"), flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            play = Play(nursery, disk)
+            await play.start()
+            play.command("a")
+            await busy(disk)
+            play.command("b")
+            nursery.cancel_scope.cancel()
+    play.writer.close()
+    assert not disk.closed
+    disk.open.set()
+    assert play.stored == []
 
 
 async def test_a_client_is_answered_after_the_commit_and_another_meanwhile(nursery):
