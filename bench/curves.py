@@ -119,10 +119,11 @@ CURVES = (
     ),
     Curve(
         "backlog",
-        "Waiting messages, while as many are published as are taken",
+        "Waiting messages, while 100,000 a second are published and as many taken",
         "messages waiting",
         (1, *powers(10_000_000)[3:]),
-        f"{TRANSIENT} --queue-name bench.backlog --no-declare --any-run --confirm 1000",
+        "--rate 100000 --consume-rate 100000 --prefetch 1000 --multi-ack 100 --confirm 10000 "
+        "--queue-name bench.backlog --no-declare --any-run",
         200_000,
         prepare="--consumers 0 --queue-name bench.backlog --keep --confirm 10000 --count {n}",
     ),

@@ -92,7 +92,7 @@ static void check_stamp(consumer *c, taking *t, u64 now) {
         return;
     }
     c->redelivered += t->redelivered;
-    if (s.producer < opt.producers) {
+    if (s.run == run.id && s.producer < opt.producers) {
         i64 *last = &t->last[t->queue * opt.producers + s.producer];
         int group = opt.subscribe_all ? 0 : c->queue;
         if ((i64)s.sequence > *last) *last = s.sequence;
