@@ -9,12 +9,24 @@
 DEV := .venv
 BUILT := .venv-compiled
 SOURCES := $(shell find amqpd -name '*.py' 2>/dev/null)
-BUILD := pyproject.toml setup.py tools/compilation.py tools/mkvenv
+BUILDING := pyproject.toml setup.py tools/compilation.py tools/mkvenv
+
+# Of the proofs (fuzz, crash, raft): BUILD=compiled has them look at the compiled package instead of the source tree.
+BUILD := interpreted
+ifeq ($(filter $(BUILD),interpreted compiled),)
+$(error BUILD is '$(BUILD)': interpreted and compiled are allowed)
+endif
 
 # Python puts the current directory first unless told not to, and then every run would test the source tree.
 INSTALLED := PYTHONSAFEPATH=1
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# $(call if-compiled,COMMAND,WHAT): COMMAND where the package could be compiled, else a line that says that WHAT was left out.
+define if-compiled
+@mode=$$($(INSTALLED) $(BUILT)/bin/python tools/check_build.py 2>$(BUILT)/reason) || { cat $(BUILT)/reason >&2; exit 1; }; \
+if [ "$$mode" = compiled ]; then set -x; $(1); else echo "SKIPPED compiled $(2): $$(cat $(BUILT)/reason)"; fi
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help venv compiled run test test-interpreted test-compiled lint interop compare docs check-dist check-image \
@@ -25,14 +37,14 @@ help: ## this list
 
 venv: $(DEV)/.stamp ## the development environment in .venv, with .venv/bin/amqpd
 
-$(DEV)/.stamp: $(BUILD)
+$(DEV)/.stamp: $(BUILDING)
 	@tools/mkvenv $(DEV)
 	AMQPD_PURE=1 $(DEV)/bin/python -m pip install -q -e '.[dev]'
 	@touch $@
 
 compiled: $(BUILT)/.stamp ## build and install as a user would, in .venv-compiled
 
-$(BUILT)/.stamp: $(BUILD) $(SOURCES)
+$(BUILT)/.stamp: $(BUILDING) $(SOURCES)
 	@tools/mkvenv $(BUILT)
 	@rm -rf $(BUILT)/dist $(BUILT)/build.log
 	@echo "building amqpd (compiling takes about a minute; AMQPD_PURE=1 leaves it out)"
@@ -55,12 +67,7 @@ test-interpreted: $(DEV)/.stamp ## the suite against the source tree
 	$(INSTALLED) AMQPD_EXPECT=interpreted $(DEV)/bin/python -m pytest $(T)
 
 test-compiled: $(BUILT)/.stamp-test ## the suite against the compiled package
-	@mode=$$($(INSTALLED) $(BUILT)/bin/python tools/check_build.py 2>$(BUILT)/reason) || { cat $(BUILT)/reason >&2; exit 1; }; \
-	if [ "$$mode" = compiled ]; then \
-	    set -x; $(INSTALLED) AMQPD_EXPECT=compiled $(BUILT)/bin/python -m pytest -p no:cacheprovider $(T); \
-	else \
-	    echo "SKIPPED compiled test run: $$(cat $(BUILT)/reason)"; \
-	fi
+	$(call if-compiled,$(INSTALLED) AMQPD_EXPECT=compiled $(BUILT)/bin/python -m pytest -p no:cacheprovider $(T),test run)
 
 lint: $(DEV)/.stamp ## ruff, mypy --strict, the import contracts
 	$(DEV)/bin/ruff check .
@@ -85,6 +92,16 @@ check-image: $(DEV)/.stamp ## the steps of the Dockerfile in a clean Debian, and
 check-deb: $(DEV)/.stamp ## the Debian package: built, installed, upgraded, removed in clean Debians (root)
 	$(DEV)/bin/python tools/check_deb.py $(ARGS)
 
+ifeq ($(BUILD),compiled)
+crash: $(BUILT)/.stamp-test
+	$(call if-compiled,$(INSTALLED) AMQPD=$(CURDIR)/$(BUILT)/bin/amqpd $(BUILT)/bin/python tools/crash $(ARGS),proofs of the message store)
+
+raft: $(BUILT)/.stamp
+	$(call if-compiled,$(INSTALLED) $(BUILT)/bin/python tools/raft $(ARGS),proofs of the Raft core)
+
+fuzz: $(BUILT)/.stamp
+	$(call if-compiled,tests/fuzz/run --compiled $(ARGS),fuzzing run)
+else
 $(DEV)/.stamp-bench: $(DEV)/.stamp
 	AMQPD_PURE=1 $(DEV)/bin/python -m pip install -q -e '.[bench]'
 	@touch $@
@@ -108,6 +125,10 @@ crash: $(DEV)/.stamp ## the proofs of the message store; ARGS="kills --rounds 10
 raft: $(DEV)/.stamp ## the proofs of the Raft core; ARGS="--seeds 100000 --seconds 3600" for long
 	$(DEV)/bin/python tools/raft $(ARGS)
 
+fuzz: $(DEV)/.stamp ## the long fuzzing run; BUILD=compiled for the compiled package, so with crash and raft
+	tests/fuzz/run $(ARGS)
+endif
+
 coverage: $(DEV)/.stamp ## line and branch coverage of the interpreted suite
 	$(DEV)/bin/coverage erase
 	$(INSTALLED) AMQPD_EXPECT=interpreted $(DEV)/bin/coverage run -m pytest $(T)
@@ -116,15 +137,7 @@ coverage: $(DEV)/.stamp ## line and branch coverage of the interpreted suite
 
 bench-core: $(DEV)/.stamp $(BUILT)/.stamp ## CPU time of a message in the core, beside its records; ARGS="--record"
 	$(DEV)/bin/python -P bench/core.py --expect interpreted $(ARGS)
-	@mode=$$($(INSTALLED) $(BUILT)/bin/python tools/check_build.py 2>$(BUILT)/reason) || { cat $(BUILT)/reason >&2; exit 1; }; \
-	if [ "$$mode" = compiled ]; then \
-	    set -x; $(BUILT)/bin/python -P bench/core.py --expect compiled $(ARGS); \
-	else \
-	    echo "SKIPPED compiled core benchmark: $$(cat $(BUILT)/reason)"; \
-	fi
-
-fuzz: $(DEV)/.stamp ## the long fuzzing run
-	tests/fuzz/run $(ARGS)
+	$(call if-compiled,$(BUILT)/bin/python -P bench/core.py --expect compiled $(ARGS),core benchmark)
 
 clean: ## remove environments and everything generated
 	rm -rf $(DEV) $(BUILT) build dist site htmlcov .coverage .coverage.* *.egg-info \
