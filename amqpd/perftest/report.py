@@ -88,7 +88,7 @@ def line(form: Form, seen: Interval) -> str:
     rates, latencies = _rates(form, seen), _latencies(form, seen)
     if form.compact:
         cells = [f"{seen.time_s:10.3f} s", *(f"{rate(value) + ' ' + RATE:>16}" for _name, value in rates)]
-        return "".join([*cells, *(f"  {form.latency(latency):>36}" for _name, latency in latencies)])
+        return "".join([*cells, *(f"  {form.latency(latency):>44}" for _name, latency in latencies)])
     counted = [f"{name}: {rate(value)} {RATE}" for name, value in rates]
     text = ", ".join([f"id: {form.id}, time {seen.time_s:.3f} s", *counted])
     if latencies:
@@ -103,7 +103,7 @@ def heading(form: Form) -> str:
     nothing = Latency(0, 0, 0, 0, 0, 0, 0, 0.0)
     blank = Interval(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, nothing, nothing)
     names = [f"{'time':>12}", *(f"{name:>16}" for name, _value in _rates(form, blank))]
-    return "".join([*names, *(f"  {name:>36}" for name, _value in _latencies(form, blank))])
+    return "".join([*names, *(f"  {name:>44}" for name, _value in _latencies(form, blank))])
 
 
 def summary_lines(form: Form, summary: Summary) -> list[str]:
