@@ -30,6 +30,20 @@ MOVED_AT_ONCE: Final = 2_097_152  # bytes of messages
 MESSAGE_COST: Final = 200  # bytes, so that small messages count too
 
 
+class Settled:
+    """What of a log the batch that is gathered says is gone.
+
+    Single `positions`; `spans` of them that stand on no page, as first, last, first, last; `runs` that stand on one.
+    """
+
+    __slots__ = ("positions", "runs", "spans")
+
+    def __init__(self) -> None:
+        self.positions: Final[list[int]] = []
+        self.spans: Final[list[int]] = []
+        self.runs: Final[list[SettledPage]] = []
+
+
 class Log:
     """The log of `level` of a queue; `ref` is its number in the journal's records.
 
@@ -53,9 +67,7 @@ class Log:
         self.forgotten = False
         self.pages: list[Page] = []
         self._firsts: list[int] = []  # of the pages
-        self._settled: list[int] = []  # positions, by the batch that is gathered
-        self._settled_spans: list[int] = []  # first, last, first, last of runs of them that stand on no page
-        self._settled_runs: list[SettledPage] = []  # and of those that stand on one page
+        self._settled: Settled | None = None
         self._lent: dict[int, Message] = {}
         self._marks: list[tuple[int, int]] = []  # file of the journal, position from which on it has them
         self._moving: list[int] = []  # positions that were lent when the move began, the last one first
@@ -100,40 +112,40 @@ class Log:
         if self.forgotten:
             return
         self._lent.pop(position, None)
-        self._settling()
-        self._settled.append(position)
+        self._settling().positions.append(position)
 
     def settle_span(self, first: int, last: int) -> None:
         """Messages are gone for good that were never lent, and that are on no page."""
         if self.forgotten:
             return
-        self._settling()
-        _append(self._settled_spans, first, last)
+        _append(self._settling().spans, first, last)
 
     def settle_page(self, page: Page, first: int, count: int) -> None:
         """All of a page from position `first` on is gone for good, which are `count` persistent messages."""
         if self.forgotten:
             return
-        self._settling()
-        self._settled_runs.append(SettledPage(self, page, first, page.last, count))
+        self._settling().runs.append(SettledPage(self, page, first, page.last, count))
 
-    def _settling(self) -> None:
+    def _settling(self) -> Settled:
         """The batch that is gathered says that something of this log is gone."""
         self.keeper.changes += 1
-        if not (self._settled or self._settled_spans or self._settled_runs):
+        settled = self._settled
+        if settled is None:
+            settled = Settled()
+            self._settled = settled
             self.keeper.settling.append(self)
+        return settled
 
     def take_settled(self, settled: list[SettledPage]) -> list[int]:
-        """What was settled since the last call: first and last positions of runs.
+        """What was settled since the last call, which is something: first and last positions of runs.
 
         What of it stands on pages is appended to `settled`.
         """
-        positions = self._settled
-        ranges = self._settled_spans
-        runs = self._settled_runs
-        self._settled = []
-        self._settled_spans = []
-        self._settled_runs = []
+        gathered = self._settled
+        assert gathered is not None
+        self._settled = None
+        positions = gathered.positions
+        ranges = gathered.spans
         positions.sort()
         at = 0
         while at < len(positions):
@@ -148,7 +160,7 @@ class Log:
             _append(ranges, first, last)
             if page is not None:
                 settled.append(SettledPage(self, page, first, last, at - start))
-        for run in runs:
+        for run in gathered.runs:
             _append(ranges, run.first, run.last)
             settled.append(run)
         return ranges
