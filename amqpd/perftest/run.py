@@ -60,6 +60,7 @@ class Run:
         self._ended: Final = trio.Event()
         self._publishing: Final = trio.CancelScope()
         self._blocked = False
+        self._looked = False
 
     async def run(self) -> None:
         """The run. Raises RunError; `figures` hold what was counted until then."""
@@ -77,8 +78,8 @@ class Run:
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
-            if self.began and self.figures.unseen_s(clock()) > self._options.interval_s * WORTH_A_LINE:
-                self._look()
+            if self.began:
+                self._look_at_rest()
 
     async def _watch_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
@@ -143,7 +144,14 @@ class Run:
             await trio.sleep_until(at)
             self._look()
 
+    def _look_at_rest(self) -> None:
+        """A last line for what the others do not tell, unless that is next to nothing."""
+        unseen_s = self.figures.unseen_s(clock())
+        if not self._looked or unseen_s > self._options.interval_s * WORTH_A_LINE:
+            self._look()
+
     def _look(self) -> None:
+        self._looked = True
         self._seen(self.figures.interval(clock()))
         reasons = {link.client.blocked for link in self._setting.links} - {None}
         if bool(reasons) != self._blocked:
