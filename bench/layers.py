@@ -3,7 +3,7 @@
 
     .venv/bin/python -m bench.layers
 
-Runs some of the cases against amqpd compiled, and splits the broker's CPU time: what the kernel took (system calls, TCP,
+Runs some of the cases against amqpd compiled, and splits its CPU time: what the kernel took (system calls, TCP,
 the disk's writes), what the core takes for the same messages without sockets (`bench.core`, whose newest figures of the
 compiled build are read from bench/results/core.jsonl: run it first), and the rest, which is Python around the core:
 trio, sessions, the store's threads. The kernel's share is counted in hundredths of a second, so a case runs for some
