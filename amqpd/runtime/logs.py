@@ -27,6 +27,7 @@ from amqpd.wire import tables
 FIELDS: Final = ("connection", "channel", "vhost", "user")
 WAITING_MAX: Final = 1000  # records waiting to be published to the log exchange; more are dropped
 LINES_MAX: Final = 10_000  # lines waiting to be written to standard error
+GATHER_S: Final = 0.02  # by which a line on standard error may be late
 CLOSE_TIMEOUT_S: Final = 2.0
 
 ROOT: Final = "amqpd"
@@ -81,41 +82,54 @@ def formatter(form: str) -> logging.Formatter:
 class StreamThread(logging.Handler):
     """Writes lines to a stream in a thread of its own: whoever reads the stream and stops must not stop the node.
 
-    LINES_MAX lines wait; more are dropped, and their number is written once there is room again.
+    To wake a thread costs more than to format a line, so it writes what gathers within GATHER_S. LINES_MAX lines wait;
+    more are dropped, and their number is written once there is room again.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream: Final = stream
-        self._lines: Final[queue.Queue[str | None]] = queue.Queue(LINES_MAX)
+        self._lines: Final[deque[str]] = deque()
         self._dropped = 0
-        self._thread: Final = threading.Thread(target=self._write, name="amqpd log", daemon=True)
+        self._bell: Final[queue.SimpleQueue[None]] = queue.SimpleQueue()
+        self._rung = False
+        self._ending: Final = threading.Event()
+        self._thread: Final = threading.Thread(target=self._run, name="amqpd log", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            if self._dropped:
-                self._lines.put_nowait(f"{self._dropped} log lines were dropped: nobody read them in time")
-                self._dropped = 0
-            self._lines.put_nowait(self.format(record))
-        except queue.Full:
+        if len(self._lines) >= LINES_MAX:
             self._dropped += 1
+            return
+        if self._dropped:
+            self._lines.append(f"{self._dropped} log lines were dropped: nobody read them in time\n")
+            self._dropped = 0
+        self._lines.append(self.format(record) + "\n")
+        if not self._rung:
+            self._rung = True
+            self._bell.put(None)
+
+    def _run(self) -> None:
+        closed = False
+        while not closed:
+            self._bell.get()
+            closed = self._ending.wait(GATHER_S)
+            self._rung = False  # what comes from here on rings again
+            self._write()
 
     def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
-            try:
-                self._stream.write(line + "\n")
-                self._stream.flush()
-            except (OSError, ValueError):  # nobody is there to read, or the stream is closed
-                continue
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        try:
+            self._stream.write("".join(lines))
+            self._stream.flush()
+        except (OSError, ValueError):  # nobody is there to read, or the stream is closed
+            pass
 
     def close(self) -> None:
         """Wait until what was logged is written, but no longer than CLOSE_TIMEOUT_S."""
-        try:
-            self._lines.put(None, timeout=CLOSE_TIMEOUT_S)
-            self._thread.join(CLOSE_TIMEOUT_S)
-        except queue.Full:
-            pass
+        self._ending.set()
+        self._bell.put(None)
+        self._thread.join(CLOSE_TIMEOUT_S)
         super().close()
 
 

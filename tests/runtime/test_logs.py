@@ -114,12 +114,14 @@ class Stuck:
     """A stream whose reader has stopped, until it is told to go on."""
 
     def __init__(self):
+        self.reached = threading.Event()
         self.go_on = threading.Event()
-        self.lines = []
+        self.text = ""
 
-    def write(self, line):
+    def write(self, text):
+        self.reached.set()
         self.go_on.wait()
-        self.lines.append(line)
+        self.text += text
 
     def flush(self):
         pass
@@ -128,17 +130,57 @@ class Stuck:
 def test_a_reader_that_stops_stops_nobody_and_is_told_what_it_missed():
     stuck = Stuck()
     handler = logs.StreamThread(stuck)
+    handler.emit(record("first", ()))
+    stuck.reached.wait()
     for number in range(logs.LINES_MAX + 100):
         handler.emit(record(str(number), ()))
     stuck.go_on.set()
-    while not handler._lines.empty():
+    while handler._lines:
         pass
     handler.emit(record("again", ()))
     handler.close()
-    assert stuck.lines[0] == "0\n"
-    assert stuck.lines[-1] == "again\n"
-    missed = logs.LINES_MAX + 100 - (len(stuck.lines) - 2)
-    assert stuck.lines[-2] == f"{missed} log lines were dropped: nobody read them in time\n"
+    told = "100 log lines were dropped: nobody read them in time"
+    assert stuck.text.splitlines() == ["first", *map(str, range(logs.LINES_MAX)), told, "again"]
+
+
+class Counting:
+    """A stream that counts what it is given."""
+
+    def __init__(self):
+        self.pieces = []
+
+    def write(self, text):
+        self.pieces.append(text)
+
+    def flush(self):
+        pass
+
+
+def test_lines_that_come_together_are_written_together_and_none_is_lost_at_the_end(monkeypatch):
+    monkeypatch.setattr(logs, "GATHER_S", 3600)
+    stream = Counting()
+    handler = logs.StreamThread(stream)
+    for number in range(1000):
+        handler.emit(record(str(number), ()))
+    handler.close()
+    assert "".join(stream.pieces).splitlines() == [str(number) for number in range(1000)]
+    assert len(stream.pieces) == 1
+
+
+def test_a_stream_that_breaks_breaks_nothing_else():
+    class Broken(Counting):
+        def write(self, text):
+            super().write(text)
+            raise BrokenPipeError
+
+    stream = Broken()
+    handler = logs.StreamThread(stream)
+    handler.emit(record("first", ()))
+    while not stream.pieces:
+        pass
+    handler.emit(record("second", ()))
+    handler.close()
+    assert stream.pieces == ["first\n", "second\n"]
 
 
 # -- the log exchange
