@@ -70,9 +70,9 @@ def settings(body_mib: int) -> list[str]:
 
 
 def bound_mb(body_mib: int) -> float:
-    """What the limits allow: a body being received on each connection, as much again in queues and on its way out, and
-    half a gigabyte for all the rest."""
-    return (CONNECTIONS + 4 + 4) * body_mib * MIB / 1e6 * 1.25 + 512
+    """What the limits allow: a body on each connection, and some in the queue and on their way out, all of them twice
+    while they are put together, and half a gigabyte for all the rest."""
+    return 2 * (CONNECTIONS + 4 + 4) * body_mib * MIB / 1e6 + 512
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> float:
