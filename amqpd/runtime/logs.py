@@ -6,6 +6,7 @@ there. Nothing here sees a password.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import logging.handlers
@@ -34,8 +35,12 @@ ROOT: Final = "amqpd"
 
 
 def _timestamp(record: logging.LogRecord) -> str:
-    moment = time.gmtime(record.created)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + f".{int(record.msecs):03d}Z"
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@functools.lru_cache(maxsize=2)
+def _second(moment: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

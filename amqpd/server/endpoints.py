@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 from typing import Final
@@ -19,6 +20,7 @@ def plain(host: str) -> str:
     return host.removeprefix("::ffff:") if "." in host else host
 
 
+@functools.lru_cache(maxsize=1024)  # who comes will come again, and it is asked for each connection
 def is_loopback(host: str) -> bool:
     """Whether an IP address is one of this machine's own."""
     return ipaddress.ip_address(plain(host)).is_loopback
