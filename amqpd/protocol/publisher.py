@@ -1,7 +1,8 @@
 """The publishing side of a channel: contents are assembled, routed by a cache, and handed to their queues.
 
-The usual publish (method, header and body in one read, no property but the delivery mode) is `on_publish`, `_complete`
-and `_hand_out`, without any decoding. Whatever a message has besides costs a walk over its header (`_inspected`).
+The usual publish (method, header and body in one read) is `on_publish`, `_complete` and `_hand_out`, without any
+decoding: properties are stepped over (`content.glance`). What asks the broker for something, such as an expiration,
+costs more (`_inspected`).
 
 Order of the checks on a publish is RabbitMQ's (rabbit_channel, basic.publish; `behaviour.md` section 6).
 """
@@ -204,13 +205,18 @@ class Publisher:
                 return
         flags: int = read_i16_be(frame, 7 + content.FLAGS_OFFSET)
         persistent = False
+        priority = -1
         if flags == content.DELIVERY_MODE and header_size == _MINIMAL + 1:
             persistent = frame[7 + _MINIMAL] == 2
         elif flags != 0 or header_size != _MINIMAL:
-            self._inspect_or_wait(route, arguments, frame, header_size, size)
-            return
+            said = content.glance(frame, 7, 7 + header_size)
+            if said < 0:
+                self._inspect_or_wait(route, arguments, frame, header_size, size)
+                return
+            persistent = said & 1 != 0
+            priority = (said >> 1) - 1
         message = Message(
-            route.address, frame, self._number, size, persistent, -1, NEVER, self._broker.now_ms, None
+            route.address, frame, self._number, size, persistent, priority, NEVER, self._broker.now_ms, None
         )
         if route.keyed:
             self._hand_out(route.queues, message, route.mandatory)

@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Final
 
 from amqpd.errors import MalformedError
-from amqpd.wire.primitives import Reader
+from amqpd.wire import tables
+from amqpd.wire.primitives import Reader, read_i16_be, read_i32_be
 
 CLASS_BASIC: Final = 60
 
@@ -69,6 +70,8 @@ PROPERTY_NAMES: Final[dict[int, str]] = {
     CLUSTER_ID: "cluster_id",
 }
 FLAGS_OFFSET: Final = 12  # of the property flags in the payload
+_CLOSER: Final = REPLY_TO | EXPIRATION | USER_ID | UNUSED_FLAG | MORE_FLAGS  # what has to be looked at closer
+_ALL: Final = 0xFFFC  # the flags of all properties
 
 
 class Inspection:
@@ -113,6 +116,55 @@ def inspect(data: bytes, pos: int, end: int) -> Inspection:
             _skip(reader, bit)
     reader.finish()
     return found
+
+
+def glance(data: bytes, pos: int, end: int) -> int:
+    """What the payload `data[pos:end]` asks for where that is little: twice (priority + 1), and 1 if it is persistent.
+
+    -1 where it has more that a broker acts on (reply-to, expiration, user-id, CC and BCC), or is malformed: `inspect`
+    tells what. Builds nothing, for it is asked of every message that has properties.
+    """
+    at = pos + FLAGS_OFFSET + 2
+    if at > end:
+        return -1
+    rest: int = read_i16_be(data, at - 2)
+    if rest & _CLOSER:
+        return -1
+    rest &= _ALL
+    said = 0
+    bit = CONTENT_TYPE
+    while rest:
+        if rest & bit:
+            rest ^= bit
+            if bit == TIMESTAMP:
+                at += 8
+            elif bit == HEADERS:
+                at = _past_headers(data, at, end)
+                if at < 0:
+                    return -1
+            elif at >= end:
+                return -1
+            elif bit == DELIVERY_MODE:
+                said += data[at] == 2
+                at += 1
+            elif bit == PRIORITY:
+                said += 2 * data[at] + 2
+                at += 1
+            else:
+                at += 1 + data[at]
+        bit >>= 1
+    return said if at == end else -1
+
+
+def _past_headers(data: bytes, pos: int, end: int) -> int:
+    """Where headers end that name no further keys, or -1."""
+    if end - pos < 4:
+        return -1
+    size: int = read_i32_be(data, pos)
+    after = pos + 4 + size
+    if size < 0 or after > end or not tables.is_sound(data, pos + 4, after) or data.find(b"CC", pos, after) >= 0:
+        return -1
+    return after
 
 
 def _skip(reader: Reader, bit: int) -> None:

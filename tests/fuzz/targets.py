@@ -143,6 +143,7 @@ def _table(raw: bytes) -> None:
     except MalformedError:
         valid = False
     assert valid == (decoded is not None)
+    assert tables.is_sound(raw, 0, len(raw)) == valid
     if decoded is None:
         return
     spans = tables.entries(raw)
@@ -170,10 +171,13 @@ def content(data: bytes) -> None:
 
 
 def _content(payload: bytes) -> None:
+    said = headers.glance(payload, 0, len(payload))
     try:
         seen = headers.inspect(payload, 0, len(payload))
     except MalformedError:
+        assert said == -1
         return
+    assert said == _asked(seen)
     found = headers.split(payload)
     size = int.from_bytes(payload[4:12], "big")
     joined = headers.join(size, found)
@@ -188,6 +192,20 @@ def _content(payload: bytes) -> None:
         (headers.HEADERS, seen.headers, 4),
     ):
         assert value == (found[bit][width:] if bit in found else None)
+
+
+def _asked(seen: headers.Inspection) -> int:
+    """What a glance says of a header of which all is known."""
+    if seen.expiration is not None or seen.reply_to is not None or seen.user_id is not None or seen.unused_flag:
+        return -1
+    if seen.headers is not None:
+        try:
+            tables.validate(seen.headers)
+        except MalformedError:
+            return -1
+        if b"CC" in seen.headers:
+            return -1
+    return 2 * (seen.priority + 1) + seen.persistent
 
 
 TARGETS = {"stream": stream, "session": session, "table": table, "content": content}

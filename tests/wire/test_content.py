@@ -197,3 +197,70 @@ def test_neighbours_are_told_apart():
     for first, second in itertools.combinations(PROPERTIES, 2):
         raw = {first: RAW[first], second: RAW[second]}
         assert split(join(0, raw)) == raw
+
+
+# -- a glance
+
+PASSING = {bit: raw for bit, raw in RAW.items() if bit not in (content.REPLY_TO, content.EXPIRATION, content.USER_ID)}
+
+
+def glanced(properties: dict[int, bytes]) -> int:
+    """What a glance says, with other bytes around the header."""
+    payload = join(5, properties)
+    return content.glance(b"before" + payload + b"behind", 6, 6 + len(payload))
+
+
+def test_a_glance_tells_priority_and_persistence_of_every_header_that_asks_for_nothing_else():
+    for size in range(len(PASSING) + 1):
+        for bits in itertools.combinations(PASSING, size):
+            priority = 7 if content.PRIORITY in bits else -1
+            assert glanced({bit: PASSING[bit] for bit in bits}) == 2 * (priority + 1) + (content.DELIVERY_MODE in bits)
+
+
+@pytest.mark.parametrize("mode", [0, 1, 3, 255])
+def test_a_glance_knows_no_persistence_but_mode_2(mode):
+    assert glanced({content.DELIVERY_MODE: bytes([mode])}) == 0
+
+
+@pytest.mark.parametrize("priority", [0, 1, 255])
+def test_a_glance_tells_every_priority(priority):
+    assert glanced({content.PRIORITY: bytes([priority])}) == 2 * priority + 2
+
+
+@pytest.mark.parametrize("bit", [content.REPLY_TO, content.EXPIRATION, content.USER_ID])
+def test_a_glance_leaves_to_others_what_a_broker_acts_on(bit):
+    assert glanced({bit: RAW[bit]}) == -1
+    assert glanced({**PASSING, bit: RAW[bit]}) == -1
+
+
+@pytest.mark.parametrize("name", ["CC", "BCC"])
+def test_a_glance_leaves_to_others_who_else_gets_the_message(name):
+    headers = tables.encode_table([("a", tables.longstr("b")), (name, tables.array([tables.longstr("q")]))])
+    assert glanced({content.HEADERS: headers}) == -1
+
+
+@pytest.mark.parametrize("flag", [content.UNUSED_FLAG, content.MORE_FLAGS])
+def test_a_glance_leaves_odd_flags_to_others(flag):
+    payload = with_flags(flag)
+    assert content.glance(payload, 0, len(payload)) == -1
+
+
+def test_a_glance_finds_what_is_cut_off_or_too_long():
+    payload = join(5, PASSING)
+    for end in range(len(payload)):
+        assert content.glance(payload, 0, end) == -1
+    assert content.glance(payload + b"\0", 0, len(payload) + 1) == -1
+
+
+@given(st.dictionaries(st.sampled_from(list(PASSING)), st.binary(max_size=40)))
+def test_a_glance_says_what_inspect_says_of_any_bytes(strings):
+    payload = join(5, strings)
+    said = content.glance(payload, 0, len(payload))
+    try:
+        seen = inspect(payload, 0, len(payload))
+        tables.validate(seen.headers or b"")
+    except MalformedError:
+        assert said == -1
+        return
+    asks = b"CC" in (seen.headers or b"")
+    assert said == (-1 if asks else 2 * (seen.priority + 1) + seen.persistent)

@@ -75,7 +75,7 @@ def test_a_table_without_one_of_its_pairs_keeps_the_others_to_the_bit(table):
 
 
 def agree(raw: bytes) -> bool:
-    """Whether `raw` is a table: the decoder and the validator say the same, and raise nothing but MalformedError."""
+    """Whether `raw` is a table: decoder, validator and `is_sound` say the same, and raise only MalformedError."""
     try:
         decode_table(raw)
         decoded = True
@@ -87,6 +87,7 @@ def agree(raw: bytes) -> bool:
     except MalformedError:
         valid = False
     assert valid == decoded
+    assert tables.is_sound(b"around" + raw + b"\x01kV", 6, 6 + len(raw)) == valid
     return valid
 
 
@@ -171,6 +172,7 @@ def test_deeper_nesting_is_malformed_and_never_a_recursion_error(letter, depth):
         decode_table(raw)
     with pytest.raises(MalformedError, match="nested deeper"):
         validate(raw)
+    assert not tables.is_sound(raw, 0, len(raw))
     assert len(entries(raw)) == 1  # skipped by its length, not descended into
 
 

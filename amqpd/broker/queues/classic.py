@@ -1,7 +1,7 @@
 """The classic queue: one node, FIFO within each priority. What is persistent in a durable one survives restarts.
 
 Takes part in everything of `behaviour.md` sections 4, 7, 8, 10, 11 and 14. What limits, TTL, priorities and dead
-letters cost is paid only by queues and messages that use them: an ordinary publish is `publish`, its first branch. All
+letters cost is paid only by queues and messages that use them: an ordinary publish is `publish`, without its calls. All
 of them but priorities can change at any time, for what is queued too (`follow_policies`).
 
 A ready list knows what its messages are on disk, if they are; the queue says what becomes of what it took from there:
@@ -89,6 +89,7 @@ class ClassicQueue(Queue):
         self.ready_bytes = 0
         self.unacked_messages = 0
         self.plain = settings.plain
+        self.direct = settings.direct
         self.expiring = settings.message_ttl_ms >= 0
         self.ack_timeout_ms = settings.consumer_timeout_ms
         self._expiry: ExpiryTimer | None = None
@@ -135,6 +136,7 @@ class ClassicQueue(Queue):
         settings = settings_of(self.arguments, definition)
         self.settings = settings
         self.plain = settings.plain
+        self.direct = settings.direct
         self.expiring = settings.message_ttl_ms >= 0 or (self.expiring and self.ready_messages > 0)
         self.ack_timeout_ms = settings.consumer_timeout_ms
         self._cancel(self._unused)
@@ -154,7 +156,7 @@ class ClassicQueue(Queue):
     # -- messages come
 
     def publish(self, message: Message) -> bool:
-        if not self.plain or message.expiration_ms >= 0:
+        if not self.direct:
             return self._publish_checked(message)
         if self.ready_messages == 0:
             consumer = self.consumers.take()
@@ -164,12 +166,16 @@ class ClassicQueue(Queue):
                     self.unacked_messages += 1
                 consumer.sink.deliver(consumer, message, self.ready.pass_by(message, kept), False)
                 return True
+        if not self.plain or message.expiration_ms >= 0:
+            self._keep_checked(message, self.ready)
+            return True
         self.ready.append(message)
         self.ready_messages += 1
         self.ready_bytes += message.size
         return True
 
     def _publish_checked(self, message: Message) -> bool:
+        """The same where there are priorities, or a message may be refused."""
         settings = self.settings
         if settings.overflow != "drop-head" and self._overflows(1, message.size):
             if settings.overflow == "reject-publish-dlx":
@@ -184,6 +190,11 @@ class ClassicQueue(Queue):
                     self.unacked_messages += 1
                 consumer.sink.deliver(consumer, message, level.pass_by(message, kept), False)
                 return True
+        self._keep_checked(message, level)
+        return True
+
+    def _keep_checked(self, message: Message, level: ReadyList) -> None:
+        """A message has to wait that has a time to live, or does so in a queue that has limits."""
         if message.expiration_ms >= 0:
             self.expiring = True
         level.append(message)
@@ -191,7 +202,6 @@ class ClassicQueue(Queue):
         self.ready_bytes += message.size
         self._shorten()
         self.expire()
-        return True
 
     def _overflows(self, messages: int, size: int) -> bool:
         settings = self.settings

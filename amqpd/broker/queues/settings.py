@@ -55,6 +55,11 @@ class Settings:
         return self.max_length >= 0 or self.max_length_bytes >= 0
 
     @property
+    def direct(self) -> bool:
+        """Whether nothing is asked about a message for which a consumer waits."""
+        return self.max_priority < 0 and (self.overflow == "drop-head" or not self.limited)
+
+    @property
     def plain(self) -> bool:
         """Whether a message that has no time to live of its own can only be delivered, or wait for that."""
         return not self.limited and self.message_ttl_ms < 0 and self.max_priority < 0
