@@ -8,6 +8,7 @@ Synchronous cores, which get bytes and the time as arguments:
     requests      what a client sends, as frames
     batches       many messages at once from one template
     client        one connection: handshake, calls, and what comes for each channel
+    deliveries    takes many of them apart at once
     producer      one publishing channel: how much, when, and what is confirmed
     consumer      one consuming channel: takes, pretends to work, acknowledges
     pace          rates as times at which something is due

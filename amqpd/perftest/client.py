@@ -13,12 +13,12 @@ Invariants: at most one call waits on each channel. Not kept: more than one inco
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import Final
 
 from amqpd.errors import MalformedError
 from amqpd.perftest import requests
+from amqpd.perftest.deliveries import STAMP_HEADER, STAMPED_BODY, UNSTAMPED, Deliveries
 from amqpd.perftest.faults import RunError
 from amqpd.perftest.texts import Address
 from amqpd.wire import content, frames, methods, tables
@@ -27,11 +27,6 @@ from amqpd.wire.primitives import Reader, read_i32_be, read_i64_be
 FRAME_MAX: Final = 131_072  # what is asked for where the broker sets no limit, and what is accepted of any broker
 FRAME_MIN: Final = 4096
 CHANNEL_MAX: Final = 65_535
-UNSTAMPED: Final = -1
-STAMP_HEADER: Final = b"timestamp"
-STAMPED_BODY: Final = 12  # bytes: a number of 4 and a time of 8
-RUN_MIN: Final = 4  # messages for which it is worth looking for a run
-LAYOUTS_MAX: Final = 256
 
 _PROPERTIES: Final = (
     ("product", tables.longstr("amqpd bench")),
@@ -120,7 +115,10 @@ class Client:
         self._agents: Final[dict[int, Agent]] = {}
         self._calls: Final[dict[int, Call]] = {}
         self._contents: Final[dict[int, _Content]] = {}
-        self._layouts: Final[dict[tuple[int, int, int], struct.Struct]] = {}
+        self._deliveries: Final = Deliveries()
+        self._gathered_for = 0  # the channel of these
+        self._tags: list[int] = []
+        self._stamps: list[int] = []
         self._rest = b""
 
     # -- out
@@ -170,6 +168,7 @@ class Client:
             if data[after - 1] != frames.END:
                 raise RunError(f"{self.address.place} sent a frame without its end")
             pos = self._frame(data, pos, after, end)
+        self._hand_over()
         self._rest = data[pos:]
 
     def _nonsense(self, data: bytes, pos: int, size: int) -> str:
@@ -199,60 +198,25 @@ class Client:
             raise RunError(f"{self.address.place} sent what is not AMQP 0-9-1: {error}") from None
         return after
 
-    # -- deliveries
+    # -- contents
 
     def _delivery(self, data: bytes, pos: int, after: int, end: int, channel: int) -> int:
-        tag_at = pos + 12 + data[pos + 11]
-        tag: int = read_i64_be(data, tag_at)
-        if end - after < 22:
-            self._contents[channel] = _Content(tag)
-            return after
-        body_at: int = after + read_i32_be(data, after + 3) + frames.OVERHEAD
-        size: int = read_i64_be(data, after + 11)
-        following = body_at + size + frames.OVERHEAD
-        whole = data[after] == frames.HEADER and size >= STAMPED_BODY and following <= end
-        # Where there are headers the time may be in them, and a body may come in several frames: that is for _header.
-        if not whole or data[after + 19] & content.HEADERS >> 8 or read_i32_be(data, body_at + 3) != size:
-            self._contents[channel] = _Content(tag)
-            return after
-        layout = self._layout(tag_at - pos, body_at + 7 - tag_at - 8, size)
-        room = (end - pos) // layout.size
-        if room < RUN_MIN:
-            self._agent(channel).deliver([tag], [read_i64_be(data, body_at + 11)])
+        if self._gathered_for != channel:
+            self._hand_over()
+            self._gathered_for = channel
+        following = self._deliveries.take(data, pos, after, end, self._tags, self._stamps)
+        if following > pos:
             return following
-        return self._run(channel, data, pos, room, layout)
+        tag_at = pos + 12 + data[pos + 11]
+        self._contents[channel] = _Content(read_i64_be(data, tag_at))
+        return after
 
-    def _layout(self, head: int, middle: int, size: int) -> struct.Struct:
-        """A delivery as one record: before the tag, the tag, from there to the body, the time in it, its last octet."""
-        key = (head, middle, size)
-        layout = self._layouts.get(key)
-        if layout is None:
-            if len(self._layouts) >= LAYOUTS_MAX:
-                self._layouts.clear()
-            layout = struct.Struct(f">{head}sq{middle}s4xq{size - STAMPED_BODY}xB")
-            self._layouts[key] = layout
-        return layout
-
-    def _run(self, channel: int, data: bytes, pos: int, room: int, layout: struct.Struct) -> int:
-        """Deliveries that differ in tag and body only, up to the first that is different."""
-        tags: list[int] = []
-        stamps: list[int] = []
-        step = layout.size
-        first_head: bytes | None = None
-        first_middle = b""
-        for head, tag, middle, stamp, last in layout.iter_unpack(memoryview(data)[pos : pos + room * step]):
-            if first_head is None:
-                first_head, first_middle = head, middle
-            elif head != first_head or middle != first_middle:
-                break
-            if last != frames.END:
-                break
-            tags.append(tag)
-            stamps.append(stamp)
-        if not tags:
-            raise RunError(f"{self.address.place} sent a frame without its end")
-        self._agent(channel).deliver(tags, stamps)
-        return pos + len(tags) * step
+    def _hand_over(self) -> None:
+        """Give an agent the messages that were gathered for it."""
+        if self._tags:
+            tags, stamps = self._tags, self._stamps
+            self._tags, self._stamps = [], []
+            self._agent(self._gathered_for).deliver(tags, stamps)
 
     def _header(self, channel: int, data: bytes, pos: int, end: int) -> None:
         arriving = self._contents.get(channel)
@@ -280,7 +244,11 @@ class Client:
     def _arrived(self, channel: int, arrived: _Content) -> None:
         del self._contents[channel]
         if arrived.tag:
-            self._agent(channel).deliver([arrived.tag], [arrived.stamp])
+            if self._gathered_for != channel:
+                self._hand_over()
+                self._gathered_for = channel
+            self._tags.append(arrived.tag)
+            self._stamps.append(arrived.stamp)
         else:
             self._agent(channel).returned()
 

@@ -17,7 +17,8 @@ from typing import Final
 
 from amqpd.perftest import requests
 from amqpd.perftest.batches import stamped, u64s
-from amqpd.perftest.client import UNSTAMPED, Agent
+from amqpd.perftest.client import Agent
+from amqpd.perftest.deliveries import UNSTAMPED
 from amqpd.perftest.figures import Instruments
 from amqpd.perftest.pace import NEVER, SECOND, Steps
 from amqpd.wire import methods

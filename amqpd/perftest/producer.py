@@ -17,7 +17,8 @@ from typing import Final
 
 from amqpd.perftest import requests
 from amqpd.perftest.batches import Field, stamped, u32s, u64s
-from amqpd.perftest.client import STAMP_HEADER, STAMPED_BODY, Agent
+from amqpd.perftest.client import Agent
+from amqpd.perftest.deliveries import STAMP_HEADER, STAMPED_BODY
 from amqpd.perftest.figures import Instruments
 from amqpd.perftest.pace import NEVER, Pace, Steps
 from amqpd.wire import content, frames, methods, tables

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from perftesting import Bell
 
 from amqpd.perftest import requests
-from amqpd.perftest.client import FRAME_MAX, UNSTAMPED, Agent, Client
+from amqpd.perftest.client import FRAME_MAX, Agent, Client
+from amqpd.perftest.deliveries import UNSTAMPED
 from amqpd.perftest.faults import RunError
 from amqpd.perftest.texts import address
 from amqpd.wire import methods
@@ -161,8 +162,12 @@ MESSAGES = [
     publish(body(8, 8, 300_000)),
     publish(body(9, 9), content_type="text/plain"),
     *(publish(body(10, 10, 20)) for _ in range(20)),
+    *(publish(b"12345", headers={"timestamp": 100 + n, "a": 1}, content_type="t/p") for n in range(10)),
+    *(publish(b"", headers={"timestamp": 200 + n}) for n in range(10)),
+    *(publish(body(n, 300 + n), routing_key="q" * (n % 2 + 1)) for n in range(10)),
 ]
 STAMPS = [1, 2, 3, UNSTAMPED, UNSTAMPED, 4, 5, 6, 7, 8, 9, *[10] * 20]
+STAMPS += [*range(100, 110), *range(200, 210), *range(300, 310)]
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +175,12 @@ def stream():
     """A logged-in client's incoming bytes with all kinds of deliveries."""
     play = Play().open()
     play.queue()
+    play.queue("qq")
     other = play.world.client()
+    other.exchange("x", "fanout")
+    other.bind("q", "x")
+    for each in MESSAGES:
+        each.fields["exchange"] = "x"
     other.send(*MESSAGES)
     before = play.heard
     play.consume()

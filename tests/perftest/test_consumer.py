@@ -2,8 +2,8 @@
 
 from perftesting import MS, SECOND, Bell, Clock, decoded, instruments
 
-from amqpd.perftest.client import UNSTAMPED
 from amqpd.perftest.consumer import WAITING_MAX, Consumer, Consuming
+from amqpd.perftest.deliveries import UNSTAMPED
 from amqpd.perftest.pace import NEVER, Steps, constant
 
 BEGIN = SECOND
