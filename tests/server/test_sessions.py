@@ -214,6 +214,25 @@ async def test_a_reader_that_keeps_up_is_refilled_though_nothing_ever_waited():
         await publisher.stream.aclose()
 
 
+async def test_more_pieces_than_can_be_offered_at_once_arrive_whole_and_in_order():
+    """Large contents go to the socket as they are, each a piece of its own."""
+    messages, size = 2 * sessions.PIECES_MAX, 10_000
+    async with open_broker(unsent_bytes_max=4 * messages * size, unsent_bytes_stop=4 * messages * size) as broker:
+        publisher = await Peer.connect(broker)
+        await publisher.call(m("queue.declare", queue="q"))
+        for number in range(messages):
+            await publisher.send(publish(struct.pack(">I", number) * (size // 4)))
+        await until(lambda: broker.message_count("q") == messages)
+        consumer = await Peer.connect(broker)
+        await consumer.call(m("basic.consume", queue="q", no_ack=True))
+        (session,) = [s for s in sessions_of(broker) if s.connection.channels[1].consumers]
+        for number in range(messages):
+            assert (await consumer.expect("basic.deliver")).body == struct.pack(">I", number) * (size // 4)
+        assert session.connection.unsent == 0
+        await consumer.close()
+        await publisher.close()
+
+
 async def test_a_client_that_asks_and_never_reads_is_not_read_from_any_more():
     async with open_broker(**SMALL) as broker:
         peer = await Peer.connect(broker, receive_buffer=8192)
