@@ -23,7 +23,7 @@ from types import TracebackType
 
 from bench import figures
 
-__all__ = ["AMQPD", "KINDS", "Node", "NodeError", "available", "raise_file_limit"]
+__all__ = ["AMQPD", "KINDS", "Node", "NodeError", "available", "rabbitmq_version", "raise_file_limit"]
 
 ROOT = Path(__file__).resolve().parents[1]
 AMQPD = {
@@ -53,6 +53,12 @@ def available(kind: str) -> str | None:
     if not AMQPD[kind].exists():
         return f"{AMQPD[kind].relative_to(ROOT)} is missing: make {'compiled' if kind == 'compiled' else 'venv'}"
     return None
+
+
+def rabbitmq_version() -> str:
+    """As "4.3.6"; "" if it does not tell. Takes a second where rabbitmqctl is asked."""
+    done = subprocess.run([RABBITMQ, "version"], capture_output=True, text=True, timeout=60)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def raise_file_limit() -> int:

@@ -45,7 +45,7 @@ def style() -> None:
 
 def save(figure: Any, to: Path, name: str) -> None:
     figure.tight_layout()
-    figure.savefig(to / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(to / f"{name}.svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     plt.close(figure)
 
 
@@ -70,7 +70,7 @@ def bars(measured: Measured, group: str, to: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlabel(TITLES[group])
     axes.grid(axis="y", visible=False)
-    axes.legend(loc="best", fontsize=8)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=8)
     save(figure, to, group)
 
 

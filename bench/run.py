@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from bench import load
 from bench.cases import CASES, SECTIONS, Case
 from bench.load import Figures, LoadError
-from bench.node import KINDS, Node, NodeError, available
+from bench.node import KINDS, Node, NodeError, available, rabbitmq_version
 from bench.quiet import wait_until_quiet
 from bench.results import Results, machine
 
@@ -165,7 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     results, well = Results(SERIES), True
     results.forget("machine")
-    results.add("machine", "", machine())
+    results.add("machine", "", machine() | ({"rabbitmq": rabbitmq_version()} if "rabbitmq" in kinds else {}))
     with ExitStack() as stack:
         brokers = Brokers(stack)
         for case in cases:
