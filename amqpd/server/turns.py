@@ -1,7 +1,7 @@
 """The one task that serves all sessions: it waits for their sockets together, and ends one round for all it has served.
 
 A round, without waiting: who asked for a turn goes on, who is ready is read from or sent to, and then every connection
-that was touched is flushed once. Then all other tasks have their turn.
+that was touched is flushed once. Then all other tasks have their turn; after quick rounds not each time.
 
 A round reads at most ROUND_SIZE and two reads more. Whoever took more than an equal share of it the last time is
 greedy. The others go first; the greedy stand in a line, and at least one of it is served in each round. So those who
@@ -15,6 +15,8 @@ docs/decisions/hub.md says why it is done so.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -28,15 +30,19 @@ if TYPE_CHECKING:
 SOCKETS_MAX: Final = 64  # in a round
 ROUND_SIZE: Final = 65_536  # bytes
 TURNS_MAX: Final = 8  # in a round: each can be some milliseconds
+QUICK_S: Final = 0.0001  # what rounds may take together before another task has its turn, which costs some microseconds
 
 
 class Turns:
     """Made within a trio run, for `driver`'s broker. `run` must be started exactly once, and `close` called after it.
+
+    `clock` counts seconds.
     """
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, clock: Callable[[], float] = time.perf_counter) -> None:
         self.over = False
         self._driver: Final = driver
+        self._clock: Final = clock
         self._poller: Final = open_poller()
         self._watched: Final[dict[int, Session]] = {}
         self._asking: Final[dict[Session, None]] = {}
@@ -61,12 +67,24 @@ class Turns:
 
     async def run(self) -> None:
         """Serve all sessions until cancelled."""
+        more = True
         while True:
-            if self._asking or self._poller.ready(1):
+            if more:
                 await trio.lowlevel.checkpoint()
             else:
                 await self._sleep()
-            self._round(self._poller.ready(SOCKETS_MAX))
+            more = self._rounds()
+
+    def _rounds(self) -> bool:
+        """Rounds, one after the other, until it is others' turn or there may be no more; returns whether there may."""
+        until = self._clock() + QUICK_S
+        while True:
+            ready = self._poller.ready(SOCKETS_MAX)
+            if not ready and not self._asking:
+                return False
+            more = self._round(ready) or bool(self._asking)
+            if not more or self._clock() >= until:
+                return more
 
     async def _sleep(self) -> None:
         """Wait until a socket is ready or somebody asks for a turn."""
@@ -83,7 +101,8 @@ class Turns:
         self.over = True
         self._poller.close()
 
-    def _round(self, ready: list[tuple[int, int]]) -> None:
+    def _round(self, ready: list[tuple[int, int]]) -> bool:
+        """Returns whether it is likely that somebody is ready still: looking costs as much as a small read."""
         now = now_ms()
         self._driver.broker.at(now)
         if self._asking:
@@ -111,6 +130,7 @@ class Turns:
             if taken >= ROUND_SIZE:
                 break
         self._driver.end_round()
+        return len(ready) > 1 or taken >= share
 
     def _read(self, session: Session, now: int, share: int) -> int:
         size = session.read(now)

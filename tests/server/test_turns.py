@@ -87,7 +87,8 @@ class Session:
 class Play:
     def __init__(self, nursery):
         self.driver = Driver()
-        self.turns = Turns(self.driver)
+        self.time = itertools.count()  # every round takes a second
+        self.turns = Turns(self.driver, lambda: next(self.time))
         self.sockets = []
         self.task = nursery
 
@@ -150,6 +151,20 @@ async def test_between_rounds_all_other_tasks_have_their_turn(play):
         await trio.lowlevel.checkpoint()
     # Trio runs who is ready in any order: two rounds can touch, the last of one turn and the first of the next.
     assert all(later - earlier <= 2 for earlier, later in itertools.pairwise(counts))
+
+
+async def test_quick_rounds_follow_one_another_at_once(play):
+    play.time = itertools.repeat(0)
+    flood, other = Session(play), Session(play)
+    flood.fill()
+    other.peer.send(b"x")
+    while flood.bytes == 0:
+        await trio.lowlevel.checkpoint()
+    assert play.driver.rounds >= 2
+    assert other.bytes == 1
+    assert flood.bytes > READ_SIZE
+    with pytest.raises(BlockingIOError):
+        flood.sock.recv(1)
 
 
 async def test_many_that_flood_take_no_more_of_a_round_than_one(play):
