@@ -6,6 +6,7 @@ shown before.
 
 from __future__ import annotations
 
+import resource
 import ssl
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from amqpd.perftest.run import Run
 
 INTERVALS_MAX: Final = 100_000  # kept for JSON and a plot: more than a day of seconds
 STDOUT: Final = Path("-")
+OTHER_FILES: Final = 64  # that a process has open besides its connections
 
 
 def run(values: Mapping[str, Any]) -> None:
@@ -44,6 +46,7 @@ def run(values: Mapping[str, Any]) -> None:
     if values["plot"] is not None:
         plot.check(values["plot"])
     tls = _tls(chosen, values)
+    _allow_connections(chosen.producers + chosen.consumers)
     with ExitStack() as files:
         table = _table(files, values["output_file"], form)
         _check_json(values["json"])
@@ -73,6 +76,8 @@ class Output:
         finally:
             if run.began:
                 self._end(run)
+            elif run.reason:
+                self._say(f"test stopped ({run.reason})")
 
     def seen(self, interval: Interval) -> None:
         """An interval is over."""
@@ -108,6 +113,20 @@ class Output:
                 _write(self._json, document)
         if self._picture is not None:
             plot.draw(self._picture, self._form, self._intervals)
+
+
+def _allow_connections(count: int) -> None:
+    """Let this process open as many sockets as it needs. Raises OptionError where the system does not allow it."""
+    needed = count + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    except (ValueError, OSError):
+        raise OptionError(
+            f"--producers and --consumers: {count} connections need {needed} open files, and the system allows {hard}"
+        ) from None
 
 
 def _tls(chosen: Options, values: Mapping[str, Any]) -> ssl.SSLContext | None:

@@ -152,6 +152,24 @@ def test_wrong_usage_is_code_2(broker, arguments, named):
     assert result.stdout == ""
 
 
+def test_as_many_files_as_there_are_connections(monkeypatch):
+    limits = {"now": (1024, 4096)}
+    monkeypatch.setattr(benchrun.resource, "getrlimit", lambda _what: limits["now"])
+
+    def set_limits(_what, new):
+        if new[0] > new[1]:
+            raise ValueError("current limit exceeds maximum limit")
+        limits["now"] = new
+
+    monkeypatch.setattr(benchrun.resource, "setrlimit", set_limits)
+    benchrun._allow_connections(900)
+    assert limits["now"] == (1024, 4096)
+    benchrun._allow_connections(2000)
+    assert limits["now"] == (2064, 4096)
+    with pytest.raises(OptionError, match="5000 connections need 5064 open files, and the system allows 4096"):
+        benchrun._allow_connections(5000)
+
+
 # -- options
 
 
