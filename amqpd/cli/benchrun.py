@@ -72,7 +72,7 @@ class Output:
         if report.heading(self._form):
             self._say(report.heading(self._form))
         try:
-            trio.run(run.run, strict_exception_groups=True)
+            trio.run(run.run)
         finally:
             if run.began:
                 self._end(run)
