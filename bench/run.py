@@ -22,6 +22,7 @@ __all__ = ["backlog", "broken", "case_id", "chosen_cases", "main"]
 
 SERIES = "load"
 QUIET_S = 1.5
+BACKLOG_TIMEOUT_S = 300.0
 DRAIN_QUEUE = "amqpload.backlog"
 
 
@@ -56,10 +57,10 @@ def backlog(node: Node, options: str, count: int) -> Figures:
     """Fill a queue, and drain it: both rates, and what the broker weighs when it is full. Raises LoadError."""
     before = node.rss_bytes()
     queue = f"--queue-name {DRAIN_QUEUE} {options} --count {count} --keep"
-    filled = load.run(node, f"{queue} --consumers 0")
+    filled = load.run(node, f"{queue} --consumers 0", BACKLOG_TIMEOUT_S)
     full = node.rss_bytes()
     taken = "--prefetch 1000 --multi-ack 100" if "--persistent" in options else "--autoack"
-    drained = load.run(node, f"{queue} --producers 0 --any-run --no-declare {taken}")
+    drained = load.run(node, f"{queue} --producers 0 --any-run --no-declare {taken}", BACKLOG_TIMEOUT_S)
     return {
         "rss_mb": full / 1e6,
         "bytes_per_message": (full - before) / count,
