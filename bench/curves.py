@@ -190,8 +190,8 @@ def part(lines: list[Figures]) -> list[str]:
         "What a message costs amqpd (compiled) when there is more of something. Each point is a run of its own against "
         "a fresh node. Nothing on the way of a message may be worse than logarithmic: the growth from the cheapest "
         f"point to the largest is held to the growth of the logarithm of the size, times {NOISE} for caches and noise. "
-        "Bodies are judged by the byte, from 4 KiB on; consumers with a connection each against 6 us, a system call for "
-        "each message, which is what is left to share out when there are more of them than messages in a read."
+        "Bodies are judged by the byte, from 4 KiB on; consumers with a connection each against 6 us, a call for "
+        "each message to the system, which is what is left to share out when there are more of them than messages in a read."
     )
     heads = ("what grows", "from", "to", "us/message at least", "at the largest", "growth", "allowed", "within")
     made = ["## Scaling", "", about, "", f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
