@@ -191,7 +191,7 @@ def part(lines: list[Figures]) -> list[str]:
         "a fresh node. Nothing on the way of a message may be worse than logarithmic: the growth from the cheapest "
         f"point to the largest is held to the growth of the logarithm of the size, times {NOISE} for caches and noise. "
         "Bodies are judged by the byte, from 4 KiB on; consumers with a connection each against 6 us, a call for "
-        "each message to the system, which is what is left to share out when there are more of them than messages in a read."
+        "each message to the system: there are more of them than messages in a read."
     )
     heads = ("what grows", "from", "to", "us/message at least", "at the largest", "growth", "allowed", "within")
     made = ["## Scaling", "", about, "", f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
