@@ -229,12 +229,17 @@ class Node:
         self.note_queues()
 
     def rest(self, rounds: int = 500) -> None:
-        """Work until nothing is left; where a worker is at a job, but for what that holds up."""
+        """Work until nothing is left; where a worker is at a job, or finds no room, but for what that holds up."""
+        refused = 0
         for _ in range(rounds):
             self.shelf.store()
             self.round()
+            full = self.full
             worked = self.work(self.committer) | self.work(self.background)
-            held_up = self.committer.busy or self.background.busy
+            refused = refused + 1 if self.full > full else 0
+            if refused == 1:
+                continue  # it may have been the only time
+            held_up = any(hand.busy or hand.jobs for hand in (self.committer, self.background))
             if not worked and not self.finished and (held_up or not (self.shelf.pending or self.shelf.waiting)):
                 return
             self.report()

@@ -40,7 +40,7 @@ def test_whatever_a_crash_leaves_is_what_was_promised(first):
     assert kinds["remove journal"] + kinds["rename journal"] > CHUNK
 
 
-@pytest.mark.parametrize("seed", [8, 330, 355, 424, 484, 508, 533, 543, 682, 709, 723, 925])
+@pytest.mark.parametrize("seed", [8, 330, 355, 424, 484, 508, 533, 543, 682, 709, 715, 723, 925])
 def test_what_was_found_once_stays_mended(seed):
     """A deletion ahead of its queue's dead letters; and what the checker did not know (docs/testing.md)."""
     _figures, found = command.images(seed, 1, 600.0, shown=False)
