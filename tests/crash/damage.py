@@ -3,7 +3,8 @@
 The node must notice, and name the file; or it does no harm, because nothing that counts stood there. What it must never
 do is to go on with wrong messages. One thing cannot be told from a crash: damage to the very last batch of the journal,
 which looks like one that was being written. So a node may come back without that batch, and says that it did not stop
-in order. Without all of it: what it settled may still be known to segments, which are told after the batch is on disk.
+in order. Where the file with that batch lost its end, all that stood there is gone in the same way. What is gone may
+have settled something of which segments know all the same: they are told after the batch is on disk.
 """
 
 from __future__ import annotations
@@ -109,7 +110,10 @@ def judge(rest: Rest, damage: tuple[str, str, int], rng: random.Random) -> str:
     ledger = play.ledger
     assert ledger is not None
     problem: Violation | None = None
-    for batch in (ledger.sealed, ledger.sealed - 1):
+    batches = [ledger.sealed, ledger.sealed - 1]
+    if what == "cut" and path == written_last(rest.disk):
+        batches.append(node.last_batch())
+    for batch in batches:
         if batch < ledger.sealed and not path.startswith("journal/"):
             break
         try:
@@ -123,9 +127,14 @@ def judge(rest: Rest, damage: tuple[str, str, int], rng: random.Random) -> str:
     raise Violation("damage", f"{where}: {problem}")
 
 
+def written_last(disk: Disk) -> str:
+    """The file of the journal in which its last batch stands."""
+    return max(path for path, content in disk.walk() if path.endswith(".jrn") and any(content.live))
+
+
 def state_after(ledger: Ledger, batch: int, found: list[Found]) -> dict[Place, Copy]:
-    """What there must be with the batches up to `batch`, which is the last or the one before: then what the last has
-    settled may be gone all the same."""
+    """What there must be with the batches up to `batch`, not always the last: then what the later ones have settled
+    may be gone all the same."""
     there = {each.place for each in found}
     state = ledger.state(batch)
     return {place: copy for place, copy in state.items() if place in there or copy.settled > ledger.sealed}
