@@ -129,7 +129,8 @@ def judge(rest: Rest, damage: tuple[str, str, int], rng: random.Random) -> str:
 
 def written_last(disk: Disk) -> str:
     """The file of the journal in which its last batch stands."""
-    return max(path for path, content in disk.walk() if path.endswith(".jrn") and any(content.live))
+    files = [path for path, content in disk.walk() if path.startswith("journal/0") and any(content.live)]
+    return max(files, default="")  # spares are called otherwise
 
 
 def state_after(ledger: Ledger, batch: int, found: list[Found]) -> dict[Place, Copy]:
