@@ -167,13 +167,18 @@ def soak(kind: str, minutes: float, body_mib: int) -> tuple[Figures, list[tuple[
         "duplicated": normal.get("duplicates", -1),
         "out_of_order": normal.get("out_of_order", -1),
         "confirm_p99_us": normal.get("confirm_us", {}).get("p99", 0),
-        "large_messages": ended["large"].get("published", 0),
+        "large_messages": ended["large"].get("confirmed", 0),
         "headers_messages": ended["headers"].get("published", 0),
         "connections": ended["churn"].get("published", 0),
     }
-    whole = found["normal_ok"] and found["normal_messages"]
-    found["ok"] = int(bool(whole and found["bounded"] and found["flat"]))
+    found["ok"] = int(bool(all_flowed(found) and found["bounded"] and found["flat"]))
     return found, samples
+
+
+def all_flowed(found: Figures) -> bool:
+    """Whether the normal flow is whole, and each of the hostile ones that are counted got something through."""
+    hostile = (found["large_messages"], found["headers_messages"], found["connections"])
+    return bool(found["normal_ok"] and found["normal_messages"] and min(hostile) > 0)
 
 
 def sentence(found: Figures) -> str:

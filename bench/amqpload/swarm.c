@@ -27,6 +27,7 @@ typedef struct swarm {
     publish *publishes;
     int npublishes;
     u64 sent, confirmed;
+    u64 moved_ns; /* when the broker last took or confirmed something */
 } swarm;
 
 /* Connections are shared out evenly: this is how many of them thread `id` has. */
@@ -69,7 +70,7 @@ static void begin(swarm *s, bee *b, producer *p) {
 }
 
 /* Write what the socket takes of the message that is being sent; false if the connection is lost. */
-static bool write_piece(bee *b, const producer *p) {
+static bool write_piece(swarm *s, bee *b, const producer *p) {
     const publish *m = b->sending;
     if (is_stamped() && b->written < m->body + STAMP_SIZE) /* others have stamped the same bytes since */
         stamp_write(m->bytes + m->body, b->stamp_ns, b->sequence, (u16)p->id, run.id);
@@ -77,6 +78,7 @@ static bool write_piece(bee *b, const producer *p) {
     ssize_t n = write(b->wire.fd, m->bytes + b->written, left < PIECE_MAX ? left : PIECE_MAX);
     if (n < 0) return errno == EAGAIN || errno == EINTR;
     b->written += (size_t)n;
+    s->moved_ns = now_ns();
     if (b->written == m->size) b->sending = NULL;
     return true;
 }
@@ -88,7 +90,7 @@ static bool feed(swarm *s, int index, producer *p) {
     do {
         bool more = b->window.sent - b->window.done < (u64)opt.inflight && !should_stop(p, s->sent);
         if (!b->sending && more) begin(s, b, p);
-        if (b->sending && !write_piece(b, p)) return false;
+        if (b->sending && !write_piece(s, b, p)) return false;
         if (!b->sending && !more) break;
     } while (!b->sending);
     s->polls[index].events = (short)(POLLIN | (b->sending ? POLLOUT : 0));
@@ -99,18 +101,19 @@ static bool feed(swarm *s, int index, producer *p) {
 static bool take(swarm *s, bee *b, producer *p) {
     u64 before = b->window.done;
     if (!producer_input(p, &b->wire, &b->window)) return false;
+    if (b->window.done != before) s->moved_ns = now_ns();
     s->confirmed += b->window.done - before;
     atomic_store_explicit(&p->confirmed, s->confirmed, memory_order_relaxed);
     return true;
 }
 
 static bool buzz(swarm *s, producer *p) {
+    s->moved_ns = now_ns();
     for (int i = 0; i < s->size; i++)
         if (!feed(s, i, p)) return false;
     while (!atomic_load(&run.stop_all)) {
         if (should_stop(p, s->sent) && s->confirmed >= s->sent) return true;
-        u64 idle_since = p->confirmed_last_ns > p->sent_last_ns ? p->confirmed_last_ns : p->sent_last_ns;
-        if (seconds_between(idle_since, now_ns()) > opt.drain_timeout_s) {
+        if (seconds_between(s->moved_ns, now_ns()) > opt.drain_timeout_s) {
             warn("producer %d: %llu unconfirmed", p->id, (unsigned long long)(s->sent - s->confirmed));
             return true;
         }

@@ -100,3 +100,10 @@ def test_a_kind_that_is_none_is_not_available():
 def test_a_program_that_is_not_built_is_named(monkeypatch):
     monkeypatch.setitem(node.AMQPD, "compiled", node.ROOT / "nowhere" / "amqpd")
     assert node.available("compiled") == "nowhere/amqpd is missing: make compiled"
+
+
+@pytest.mark.parametrize("stuck", ["normal_messages", "normal_ok", "large_messages", "headers_messages", "connections"])
+def test_a_soak_in_which_one_flow_stood_still_shows_nothing(stuck):
+    found = dict.fromkeys(["normal_messages", "normal_ok", "large_messages", "headers_messages", "connections"], 5)
+    assert soak.all_flowed(found)
+    assert not soak.all_flowed(found | {stuck: 0})
