@@ -31,7 +31,7 @@ from amqpd.broker.commands import Command
 from amqpd.broker.ports import Catalogue
 from amqpd.errors import StorageError, StorageFullError
 from amqpd.runtime.driver import Driver
-from amqpd.runtime.workers import PATIENCE_S
+from amqpd.runtime.workers import PATIENCE_S, disk_hangs
 
 log = logging.getLogger("amqpd.definitions")
 
@@ -210,10 +210,7 @@ class Writer(Catalogue):
                 # In a thread, because this is a disk's time, and trio's clock may be one that jumps.
                 self._hangs = not await trio.to_thread.run_sync(job.done.wait, PATIENCE_S)
         if self._hangs:
-            raise StorageError(
-                f"the disk has not answered for {PATIENCE_S:.0f} seconds, and the node was told to stop: it ends "
-                "now, and definitions that were not answered are not kept"
-            )
+            raise disk_hangs("definitions that were not answered are not kept")
         if job.failure is not None:
             raise job.failure
 

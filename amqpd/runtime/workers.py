@@ -99,6 +99,14 @@ class Completion(NamedTuple):
     failure: BaseException | None
 
 
+def disk_hangs(lost: str) -> StorageError:
+    """The end of a node that stops and whose disk does not; `lost` says what is not kept."""
+    return StorageError(
+        f"the disk has not answered for {PATIENCE_S:.0f} seconds, and the node was told to stop: "
+        f"it ends now, and {lost}"
+    )
+
+
 def _failure_of(job: Job) -> BaseException | None:
     try:
         job.run()
@@ -174,12 +182,7 @@ class Workers:
                 progress_s = time.monotonic()
             elif time.monotonic() - progress_s > PATIENCE_S and driver.failure is None:
                 self.stopped = True
-                driver.fail(
-                    StorageError(
-                        f"the disk has not answered for {PATIENCE_S:.0f} seconds, and the node was told to stop: it "
-                        "ends now, and what was not confirmed is not kept"
-                    )
-                )
+                driver.fail(disk_hangs("what was not confirmed is not kept"))
 
     def close(self) -> bool:
         """End the threads; what has not begun by now is not run. Blocks while something is under way.
