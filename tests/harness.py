@@ -573,7 +573,7 @@ class Wire(Transport):
         self.ended = ""  # "close" or "abort"
 
     def flush(self) -> None:
-        self.waiting += self.connection.take_output()
+        self.waiting += b"".join(self.connection.take_chunks())
         if self.ended == "abort":
             self.waiting = b""  # there is nobody to send it to
         if self.slow:

@@ -7,8 +7,8 @@ channel in `channel`.
 `paused` stops the walk between two frames: the connection publishes while an alarm is on (`blocked`), waits for a
 definition to be stored (`_withheld`), for its login (`_attempt`) or for an answer about what it may do (`_asking`),
 does not take the answers to what it asks (`throttled`), or has caused so much work that it is others' turn
-(`yielding`). What was not parsed stays in `_rest`, which is less than a read and a content; a
-body frame that arrives in many reads is in `_partial`.
+(`yielding`). What was not parsed stays in `_rest`, which is less than a read and a content; a body frame that arrives
+in many reads is in `_partial`.
 """
 
 from __future__ import annotations
@@ -329,10 +329,6 @@ class Connection(Owner):
             chunks.append(self.out.getvalue())
             self.out = BytesWriter()
         return chunks
-
-    def take_output(self) -> bytes:
-        """The same in one piece."""
-        return b"".join(self.take_chunks())
 
     def _flush_confirms(self) -> None:
         self.touch()

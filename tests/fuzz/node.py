@@ -66,7 +66,7 @@ class Socket(Transport):
         self.wants_resume = False
 
     def flush(self) -> None:
-        self.pending += self.connection.take_output()
+        self.pending += b"".join(self.connection.take_chunks())
         if self.reading:
             self.raw += self.pending
             self.inbox += self.decoder.take(self.pending)
