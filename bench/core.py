@@ -34,10 +34,10 @@ from bench import client  # noqa: E402
 from bench.bare import Core, Session  # noqa: E402
 from bench.client import BenchError  # noqa: E402
 from bench.clocking import PASS_S, PASSES, Cost, costs  # noqa: E402
+from bench.results import Results  # noqa: E402
 from bench.traffic import Calls, Flow, Play, Traffic  # noqa: E402
 
 RECORDS: Final = ROOT / "bench" / "core.toml"
-RESULTS: Final = ROOT / "bench" / "results"
 WORST: Final = 2.0
 AGAIN: Final = 3
 BINDINGS: Final = 100
@@ -158,10 +158,9 @@ def table(found: Mapping[str, Cost], records: Mapping[str, float]) -> list[str]:
 
 def keep(series: str, kind: str, figures: Mapping[str, Mapping[str, float]]) -> None:
     """Append a line for each case to the results of a series."""
-    RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{series}.jsonl").open("a") as file:
-        for case, values in figures.items():
-            file.write(json.dumps({"series": series, "case": case, "kind": kind, "figures": values}) + "\n")
+    results = Results(series)
+    for case, values in figures.items():
+        results.add(case, kind, dict(values))
 
 
 def expect(parser: argparse.ArgumentParser, kind: str | None) -> str:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What cannot be saved: the CPU time of system calls, wake-ups, copies and fdatasync, without any broker.
 
-    .venv/bin/python bench/floor.py
+    .venv/bin/python -m bench.floor
 
 Everything is measured by itself, in this process: the least of ROUNDS passes, in CPU microseconds (fdatasync: elapsed
 ones too, for nobody's CPU time says how long a disk takes). docs/performance.md holds the broker's rows against these.
@@ -10,7 +10,6 @@ JSON lines go to bench/results/floor.jsonl.
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import socket
@@ -24,8 +23,9 @@ from typing import Final
 
 import trio
 
+from bench.results import Results
+
 ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "bench" / "results" / "floor.jsonl"
 ROUNDS: Final = 7
 TURNS: Final = 2000
 SYNCS: Final = 200
@@ -153,7 +153,6 @@ def synced(size: int) -> tuple[float, float]:
 
 
 def main() -> int:
-    RESULTS.parent.mkdir(exist_ok=True)
     figures: dict[str, float] = {}
     for size in (90, 1100, 16_500, 65_536, 1 << 20):
         figures[f"TCP loopback, send and read {size} bytes"] = through_socket(size)
@@ -166,11 +165,10 @@ def main() -> int:
         cpu, elapsed = synced(size)
         figures[f"write and fdatasync of {size} bytes"] = cpu
         figures[f"write and fdatasync of {size} bytes, elapsed"] = elapsed
-    with open(RESULTS, "a") as results:
-        for case, us in figures.items():
-            print(f"{us:10.2f} us  {case}")
-            line = {"series": "floor", "case": case, "kind": "none", "figures": {"us": us}}
-            results.write(json.dumps(line) + "\n")
+    results = Results("floor")
+    for case, us in figures.items():
+        print(f"{us:10.2f} us  {case}")
+        results.add(case, "none", {"us": us})
     return 0
 
 

@@ -11,19 +11,17 @@ says so. `--scale 0.1` makes a tenth of everything, for a quick look.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from amqpd.wire import methods, tables
 from bench import client as frames
 from bench.client import Client
 from bench.node import KINDS, Node, available
+from bench.results import Results
 
-RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
 SETTLED_S = 0.5
 SETTLING_S = 20.0
 CHANNELS = 1000  # of one connection
@@ -263,20 +261,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if reason is not None:
             print(f"{kind} is left out: {reason}", file=sys.stderr)
             kinds.remove(kind)
-    RESULTS.parent.mkdir(exist_ok=True)
+    results = Results("memory")
     print(row("bytes of each", kinds), flush=True)
-    with RESULTS.open("a") as results:
-        for case in CASES:
-            if chosen.only not in case.name:
-                continue
-            values: list[str] = []
-            for kind in kinds:
-                figures = measure(case, kind, chosen.scale)
-                values.append(f"{figures['bytes_each']:.0f}")
-                line = {"series": "memory", "case": case.name, "kind": kind, "figures": figures}
-                results.write(json.dumps(line) + "\n")
-                results.flush()
-            print(row(case.name, values), flush=True)
+    for case in CASES:
+        if chosen.only not in case.name:
+            continue
+        values: list[str] = []
+        for kind in kinds:
+            figures = measure(case, kind, chosen.scale)
+            values.append(f"{figures['bytes_each']:.0f}")
+            results.add(case.name, kind, figures)
+        print(row(case.name, values), flush=True)
     return 0
 
 

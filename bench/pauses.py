@@ -28,8 +28,8 @@ from bench import client as frames
 from bench.client import Client
 from bench.memory import Scene, row
 from bench.node import Node
+from bench.results import Results
 
-RESULTS = Path(__file__).parent / "results" / "pauses.jsonl"
 INSIDE = Path(__file__).parent / "inside"
 KINDS = ("compiled", "interpreted")
 HOLD_S = 2.0
@@ -254,19 +254,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kinds = chosen.kinds.split(",")
     if not set(kinds) <= set(KINDS):
         parser.error(f"--kinds: {chosen.kinds!r} is not of {', '.join(KINDS)}")
-    RESULTS.parent.mkdir(exist_ok=True)
+    results = Results("pauses")
     heads = ["step CPU ms", "step ms", "gc 0/1/2 ms", "ping ms", "seconds", "MB"]
     print(row("longest", heads), flush=True)
-    with RESULTS.open("a") as results:
-        for case in CASES:
-            if chosen.only not in case.name:
-                continue
-            for kind in kinds:
-                for phase, figures in measure(case, kind, chosen.scale):
-                    line = {"series": "pauses", "case": f"{case.name}: {phase}", "kind": kind, "figures": figures}
-                    results.write(json.dumps(line) + "\n")
-                    results.flush()
-                    print(_row(f"{case.name}, {kind[:4]}: {phase}", figures), flush=True)
+    for case in CASES:
+        if chosen.only not in case.name:
+            continue
+        for kind in kinds:
+            for phase, figures in measure(case, kind, chosen.scale):
+                results.add(f"{case.name}: {phase}", kind, figures)
+                print(_row(f"{case.name}, {kind[:4]}: {phase}", figures), flush=True)
     return 0
 
 
