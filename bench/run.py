@@ -18,7 +18,7 @@ from bench.node import KINDS, Node, NodeError, available, rabbitmq_version
 from bench.quiet import wait_until_quiet
 from bench.results import Results, machine
 
-__all__ = ["backlog", "broken", "case_id", "chosen_cases", "main"]
+__all__ = ["backlog", "broken", "case_id", "chosen_cases", "complain", "main", "whole"]
 
 SERIES = "load"
 QUIET_S = 1.5
@@ -51,6 +51,19 @@ def broken(figures: Figures) -> list[str]:
     if not wrong and not figures.get("ok", 1):
         wrong.append(str(figures.get("complaint", "failed")))
     return wrong
+
+
+def complain(subject: str, what: object) -> None:
+    """Say what went wrong, at once, beside the figures."""
+    print(f"  {subject}: {what}", file=sys.stderr, flush=True)
+
+
+def whole(subject: str, figures: Figures) -> bool:
+    """Whether nothing went wrong with messages in a run; what did is said."""
+    wrong = broken(figures)
+    if wrong:
+        complain(subject, ", ".join(wrong))
+    return not wrong
 
 
 def backlog(node: Node, options: str, count: int) -> Figures:
@@ -115,13 +128,10 @@ def run_case(case: Case, kinds: list[str], brokers: Brokers, reps: int, scale: f
                 with brokers.node_for(case, kind) as node:
                     figures = measure(case, node, scale)
             except (LoadError, NodeError) as error:
-                print(f"  {kind}: {error}", file=sys.stderr, flush=True)
+                complain(kind, error)
                 well = False
                 continue
-            wrong = broken(figures)
-            if wrong:
-                print(f"  {kind}: {', '.join(wrong)}", file=sys.stderr, flush=True)
-                well = False
+            well &= whole(kind, figures)
             results.add(name, kind, figures | {"busy_before_percent": round(busy, 1)})
     return well
 

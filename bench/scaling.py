@@ -16,7 +16,7 @@ from bench.load import Figures, LoadError
 from bench.node import Node, NodeError, available, raise_file_limit
 from bench.quiet import wait_until_quiet
 from bench.results import Results
-from bench.run import broken
+from bench.run import complain, whole
 
 __all__ = ["main", "measure"]
 
@@ -59,13 +59,10 @@ def measure_curve(curve: Curve, kind: str, results: Results) -> bool:
         try:
             figures = measure(curve, size, kind)
         except (LoadError, NodeError) as error:
-            print(f"  {curve.name} {size}: {error}", file=sys.stderr, flush=True)
+            complain(f"{curve.name} {size}", error)
             well = False
             continue
-        wrong = broken(figures)
-        if wrong:
-            print(f"  {curve.name} {size}: {', '.join(wrong)}", file=sys.stderr, flush=True)
-            well = False
+        well &= whole(f"{curve.name} {size}", figures)
         results.add(curve.name, kind, figures)
         cpu, rate = figures["cpu_us"], figures["per_s"]
         print(f"{curve.name} {size}: {cpu:.3g} us/message, {rate:.0f} messages/s", flush=True)
