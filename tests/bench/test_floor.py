@@ -27,8 +27,11 @@ def test_the_least_of_all_rounds_counts_for_each_unit():
 
 
 @pytest.mark.parametrize("size", [1, 70_000, 1 << 20])
-def test_all_bytes_go_through_the_socket(size):
+def test_all_bytes_go_through_the_socket(size, monkeypatch):
+    taken, receive = [], floor.received
+    monkeypatch.setattr(floor, "received", lambda sock, part: (taken.append(part), receive(sock, part)))
     assert floor.through_socket(size) > 0
+    assert sum(taken) == 2 * size * max(20, min(30, (32 << 20) // size))
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll here")
