@@ -19,9 +19,9 @@ from amqpd.protocol.states import REFUSED
 from amqpd.runtime.driver import Driver, now_ms
 from amqpd.server.arrival import STEPS_AT_ONCE, Arrival
 from amqpd.server.endpoints import Networks
-from amqpd.server.session import READ_SIZE, Session
+from amqpd.server.session import Session
 from amqpd.server.tls import RECORD_MAX
-from amqpd.server.turns import Turns
+from amqpd.server.turns import READ_SIZE, Turns
 
 if TYPE_CHECKING:
     from amqpd.server.contexts import TlsContexts

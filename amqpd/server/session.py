@@ -34,6 +34,8 @@ from amqpd.protocol.connection import Connection
 from amqpd.runtime.driver import now_ms
 from amqpd.server.poller import READ, WRITE
 from amqpd.server.tls import TlsError
+from amqpd.server.turns import READ_SIZE
+from amqpd.wire.methods import BASIC_ACK
 
 if TYPE_CHECKING:
     from amqpd.server.hub import Hub
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("amqpd.connection")
 
-READ_SIZE: Final = 65_536  # more delays others and is slower besides: the allocator changes its ways above 128 KiB
 SEND_SIZE: Final = 1_048_576  # bytes after which no more is offered to the socket at a time
 PIECES_MAX: Final = 512  # offered at a time; kernels take 1024 (IOV_MAX)
 CLOSE_TIMEOUT_MS: Final = 10_000  # to send what is left, and for the peer to close its side
@@ -68,7 +69,7 @@ class Patience(Timer):
 class Session(Transport):
     """`sock` is non-blocking, and closed by this session. Once made it must be started, and ended.
 
-    With `tls` the handshake is done. `wanted` and `greedy` belong to `turns`.
+    With `tls` the handshake is done. `wanted`, `greedy` and `slice` belong to `turns`.
     """
 
     def __init__(self, hub: Hub, sock: socket.socket, name: str, peer: Peer, tls: Tls | None = None) -> None:
@@ -78,6 +79,7 @@ class Session(Transport):
         self.connection: Final = Connection(hub.broker, hub.authenticator, self, name, peer)
         self.wanted = 0  # of its socket: READ, WRITE, both or nothing
         self.greedy = False  # its last read was a large one
+        self.slice = READ_SIZE  # bytes that it may read while others ask
         self.gone_since_ms = -1  # when the peer was first seen to have gone, while nothing is read
         self._tls: Final = tls
         self._rest: deque[bytes | memoryview] | None = None  # what the socket has not taken
@@ -126,6 +128,11 @@ class Session(Transport):
             self._asked = True
             self.hub.turns.ask(self)
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the client may wait for something: nothing answers an acknowledgement."""
+        return self.connection.method != BASIC_ACK
+
     def log_fields(self) -> dict[str, object]:
         """What a log line about this session names."""
         return self.connection.log_fields(0)
@@ -151,8 +158,12 @@ class Session(Transport):
                 self._refill(now)
             self._look()
 
-    def read(self, now: int) -> int:
-        """The socket may have something: read once, and act on it. Returns how many bytes came, or -1."""
+    def read(self, now: int, most: int) -> int:
+        """The socket may have something: read once, `most` at most, and act on it. Returns how many bytes came, or -1.
+
+        What comes is read to where all read and copied from there, since most reads bring little; but from the greedy
+        much is expected, which is spared the copy.
+        """
         if self._asked:
             return 0
         if self._shut:
@@ -160,11 +171,16 @@ class Session(Transport):
         if self.connection.paused:  # by what others have sent to it
             self._look()
             return 0
-        received = size = self._receive()
-        if size > 0 and self._tls is not None:
-            size = self._decrypt(size, self._tls)
-        if size > 0:
-            self._feed(bytes(self.hub.view[:size]), now)
+        if self.greedy and self._tls is None:
+            data = self._receive_much(most)
+            received = size = len(data) if data is not None else -1
+        else:
+            received = size = self._receive(most)
+            if size > 0 and self._tls is not None:
+                size = self._decrypt(size, self._tls)
+            data = bytes(self.hub.view[:size]) if size > 0 else None
+        if data:
+            self._feed(data, now)
         if size != 0:
             self._look()
         else:
@@ -236,15 +252,25 @@ class Session(Transport):
             log.warning("the client closed its socket without connection.close", extra=self.log_fields())
         self.end()
 
-    def _receive(self) -> int:
+    def _receive(self, most: int) -> int:
         """Read once into the shared buffer. 0 at the stream's end or where it broke, -1 if there was nothing yet."""
         try:
-            return self.sock.recv_into(self.hub.view, READ_SIZE)
+            return self.sock.recv_into(self.hub.view, most)
         except OSError as error:
-            if error.errno in _RETRY:
-                return -1
-            log.info("connection lost: %s", error.strerror, extra=self.log_fields())
-            return 0
+            return -1 if self._nothing_yet(error) else 0
+
+    def _receive_much(self, most: int) -> bytes | None:
+        """Read once. Nothing at the stream's end or where it broke, None if there was nothing yet."""
+        try:
+            return self.sock.recv(most)
+        except OSError as error:
+            return None if self._nothing_yet(error) else b""
+
+    def _nothing_yet(self, error: OSError) -> bool:
+        if error.errno in _RETRY:
+            return True
+        log.info("connection lost: %s", error.strerror, extra=self.log_fields())
+        return False
 
     def _feed(self, data: bytes, now: int) -> None:
         try:
@@ -374,7 +400,7 @@ class Session(Transport):
 
     def _read_on(self) -> int:
         """Read, until the peer closes, what nobody wants any more."""
-        size = self._receive()
+        size = self._receive(READ_SIZE)
         if size == 0:
             self.end()
         return size

@@ -5,7 +5,9 @@ that was touched is flushed once. Then all other tasks have their turn; after qu
 
 A round reads at most ROUND_SIZE and two reads more. Whoever took more than an equal share of it the last time is
 greedy. The others go first; the greedy stand in a line, and at least one of it is served in each round. So those who
-flood delay others by one or two reads, however many they are, and nobody starves.
+flood delay others by one or two reads, however many they are, and nobody starves. While somebody asks small questions
+besides, a round serves only one of that line, and it reads no more than what takes SLICE_S, by what its reads took so
+far: 64 KiB of small messages take several times that, and whoever asked would wait for all of them.
 
 Invariant: a round never waits, so between the look at who is ready and its end only what it serves can change that. A
 socket that is closed meanwhile is nobody's any more, and one that got its number has nothing to read yet.
@@ -28,8 +30,13 @@ if TYPE_CHECKING:
     from amqpd.server.session import Session
 
 SOCKETS_MAX: Final = 64  # in a round
+READ_SIZE: Final = 65_536  # more delays others and is slower besides: the allocator changes its ways above 128 KiB
 ROUND_SIZE: Final = 65_536  # bytes
 TURNS_MAX: Final = 8  # in a round: each can be some milliseconds
+SLICE_S: Final = 0.0001  # of work that one of the greedy brings to a round while others ask
+SLICE_MIN: Final = 8192  # bytes
+TALK_MAX: Final = 4096  # bytes of a read that may be a small question
+LATELY_MS: Final = 10  # who asked so lately may ask again
 QUICK_S: Final = 0.0001  # what rounds may take together before another task has its turn, which costs some microseconds
 
 
@@ -47,6 +54,8 @@ class Turns:
         self._watched: Final[dict[int, Session]] = {}
         self._asking: Final[dict[Session, None]] = {}
         self._greedy: Final[dict[Session, None]] = {}  # who has something to be read, in order
+        self._talker = -1  # who asked a small question last: its socket's number
+        self._talked_ms = -LATELY_MS
         self._asleep = False
 
     def watch(self, session: Session, wanted: int) -> None:
@@ -125,14 +134,29 @@ class Turns:
         while self._greedy:
             greedy = next(iter(self._greedy))
             del self._greedy[greedy]
+            cut = greedy.number != self._talker and now - self._talked_ms < LATELY_MS
             if greedy.wanted & READ:
-                taken += self._read(greedy, now, share)
-            if taken >= ROUND_SIZE:
+                taken += self._read_much(greedy, now, share, cut)
+            if taken >= ROUND_SIZE or cut:
                 break
         self._driver.end_round()
         return len(ready) > 1 or taken >= share
 
     def _read(self, session: Session, now: int, share: int) -> int:
-        size = session.read(now)
+        size = session.read(now, READ_SIZE)
         session.greedy = size >= share
+        if 0 < size <= TALK_MAX and session.awaits_answer:
+            self._talker, self._talked_ms = session.number, now
+        return size
+
+    def _read_much(self, session: Session, now: int, share: int, cut: bool) -> int:
+        """The same of one that is greedy; and learn how much of it makes a slice."""
+        most = session.slice if cut else READ_SIZE
+        began = self._clock()
+        size = session.read(now, most)
+        took = self._clock() - began
+        session.greedy = size >= min(share, most)
+        if size > 0:
+            fitting = int(size * SLICE_S / took) if took > 0 else READ_SIZE
+            session.slice = min(READ_SIZE, max(SLICE_MIN, (3 * session.slice + fitting) // 4))
         return size

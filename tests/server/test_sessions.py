@@ -20,7 +20,9 @@ from amqpd.broker.exchanges.contract import ExchangeType
 from amqpd.server import session as sessions
 from amqpd.server import turns
 from amqpd.server.poller import Kqueue
+from amqpd.server.turns import READ_SIZE
 from amqpd.testing import open_broker
+from amqpd.wire.methods import BASIC_PUBLISH
 
 BASIC_QOS_OK = b"\x00\x3c\x00\x0b"
 SMALL = {"unsent_bytes_max": 65_536, "unsent_bytes_stop": 131_072, "heartbeat": 0}
@@ -288,7 +290,7 @@ async def test_a_flooding_publisher_leaves_others_their_turn():
             for _ in range(20):
                 before = flooding.connection.bytes_received
                 await other.call(m("queue.declare", queue="q", passive=True))
-                reads.append((flooding.connection.bytes_received - before) / sessions.READ_SIZE)
+                reads.append((flooding.connection.bytes_received - before) / READ_SIZE)
             nursery.cancel_scope.cancel()
         # Between question and answer lie the turns of the socket's two ends, not a share of the flood.
         assert sorted(reads)[10] <= 8
@@ -302,8 +304,8 @@ async def test_between_reads_everybody_else_has_a_turn(monkeypatch):
         await flood.call(m("queue.declare", queue="q", arguments={"x-max-length": 10}))
         turns = 0  # of somebody else
         seen = []  # at each read
-        receive = sessions.Session._receive
-        monkeypatch.setattr(sessions.Session, "_receive", lambda self: seen.append(turns) or receive(self))
+        read = sessions.Session.read
+        monkeypatch.setattr(sessions.Session, "read", lambda *now_most: seen.append(turns) or read(*now_most))
         data = publish(b"x" * 16).frames(1) * 20_000
 
         async with trio.open_nursery() as nursery:
@@ -313,10 +315,45 @@ async def test_between_reads_everybody_else_has_a_turn(monkeypatch):
             while session.connection.bytes_received < end:
                 await trio.lowlevel.checkpoint()
                 turns += 1
-        assert len(seen) >= len(data) / sessions.READ_SIZE
+        assert len(seen) >= len(data) / READ_SIZE
         # Trio runs who is ready in any order: two reads can touch, the last of one turn and the first of the next.
         assert all(later > earlier for earlier, later in zip(seen, seen[2:], strict=False))
         await flood.stream.aclose()
+
+
+async def test_a_flood_that_breaks_off_is_the_end_of_its_connection_alone(caplog):
+    caplog.set_level("INFO")
+    async with open_broker() as broker:
+        flood = await Peer.connect(broker)
+        await flood.call(m("queue.declare", queue="q", arguments={"x-max-length": 10}))
+        other = await Peer.connect(broker)
+        (flooding, _) = sessions_of(broker)
+        batch = publish(b"x" * 16).frames(1) * 2000
+        while not flooding.greedy:
+            await flood.stream.send_all(batch)
+        flood.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await flood.stream.aclose()  # a reset
+        await until(lambda: len(sessions_of(broker)) == 1)
+        await other.call(m("queue.declare", queue="q", passive=True))
+        await other.close()
+    assert "connection lost: Connection reset by peer" in caplog.text
+
+
+async def test_nobody_waits_after_an_acknowledgement():
+    async with open_broker() as broker:
+        peer = await Peer.connect(broker)
+        await peer.call(m("queue.declare", queue="q"))
+        await peer.send(publish(b"x"))
+        (session,) = sessions_of(broker)
+        await until(lambda: session.connection.method == BASIC_PUBLISH)
+        assert session.awaits_answer
+        await peer.call(m("basic.get", queue="q"))
+        assert session.awaits_answer
+        await peer.send(m("basic.ack", delivery_tag=1))
+        await until(lambda: not session.awaits_answer)
+        await peer.call(m("queue.declare", queue="q", passive=True))
+        assert session.awaits_answer
+        await peer.close()
 
 
 # -- alarms

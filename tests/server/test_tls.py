@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from secure import MemoryClient, Pki, shake_hands
 
-from amqpd.server.session import READ_SIZE
 from amqpd.server.tls import RECORD_MAX, NotTlsError, Tls, TlsError
+from amqpd.server.turns import READ_SIZE
 
 BOTH = pytest.mark.parametrize("version", ["tlsv1.2", "tlsv1.3"])
 VERSIONS = {"tlsv1.2": ssl.TLSVersion.TLSv1_2, "tlsv1.3": ssl.TLSVersion.TLSv1_3}

@@ -11,9 +11,17 @@ import trio.testing
 
 from amqpd.server import turns
 from amqpd.server.poller import READ, WRITE, Epoll, Kqueue
-from amqpd.server.turns import ROUND_SIZE, SOCKETS_MAX, TURNS_MAX, Turns
-
-READ_SIZE = 65_536
+from amqpd.server.turns import (
+    LATELY_MS,
+    READ_SIZE,
+    ROUND_SIZE,
+    SLICE_MIN,
+    SLICE_S,
+    SOCKETS_MAX,
+    TALK_MAX,
+    TURNS_MAX,
+    Turns,
+)
 
 
 class Driver:
@@ -43,6 +51,9 @@ class Session:
         self.number = self.sock.fileno()
         self.wanted = 0
         self.greedy = False
+        self.slice = READ_SIZE
+        self.awaits_answer = True
+        self.reads = []  # how much each brought
         self.bytes = 0
         self.turns = 0
         self.size = size
@@ -52,12 +63,13 @@ class Session:
     def watch(self, wanted):
         self.play.turns.watch(self, wanted)
 
-    def read(self, now):
+    def read(self, now, most):
         self.play.driver.log[-1].append((self, "read"))
         try:
-            size = len(self.sock.recv(self.size))
+            size = len(self.sock.recv(min(self.size, most)))
         except BlockingIOError:
             return -1
+        self.reads.append(size)
         self.bytes += size
         self.then()
         return size
@@ -107,9 +119,18 @@ async def play(request, nursery, monkeypatch):
         pytest.skip("needs epoll, for the stand-in too")
     monkeypatch.setattr(turns, "open_poller", Epoll if request.param == "epoll" else lambda: Kqueue(kqueues))
     play = Play(nursery)
-    nursery.start_soon(play.turns.run)
+    scope, ended = trio.CancelScope(), trio.Event()
+
+    async def serve():
+        with scope:
+            await play.turns.run()
+        ended.set()
+
+    nursery.start_soon(serve)
     await play.settled()
     yield play
+    scope.cancel()
+    await ended.wait()
     nursery.cancel_scope.cancel()
     for sock in play.sockets:
         sock.close()
@@ -209,6 +230,91 @@ async def test_who_sends_little_is_in_the_next_round_however_many_flood(play):
             await trio.lowlevel.checkpoint()
         # One that began before the ping came, as trio runs who is ready in any order, and the ping's.
         assert play.driver.rounds - rounds <= 2
+
+
+async def flooded(play, floods, question, times=20):
+    """What each of the floods read in a round while somebody sent `question` before every one of them."""
+    for _ in range(5):  # until they are known as such
+        for flood in floods:
+            flood.fill()
+        await trio.lowlevel.checkpoint()
+    asking = Session(play)
+    asking.awaits_answer = question is not None
+    rounds = []
+    for _ in range(times):
+        asking.peer.send(question or b"ack")
+        before, asked = [flood.bytes for flood in floods], asking.bytes
+        while asking.bytes == asked:
+            for flood in floods:
+                flood.fill()
+            await trio.lowlevel.checkpoint()
+        rounds.append([flood.bytes - was for flood, was in zip(floods, before, strict=True)])
+    return rounds
+
+
+async def test_while_others_ask_a_round_takes_only_a_slice_of_a_flood(play):
+    play.time = itertools.count(0, 0.001)  # each read takes a millisecond, of which a slice may take a tenth
+    flood = Session(play)
+    rounds = await flooded(play, [flood], b"what?")
+    assert flood.slice == SLICE_MIN
+    # One that had begun, and the one of the question, by the time that what a slice holds was learnt.
+    assert all(taken <= 2 * SLICE_MIN for (taken,) in rounds[10:])
+    assert flood.greedy  # that it takes less than before changes nothing
+
+
+@pytest.mark.parametrize("quick", [4096, 20_000, 1_000_000])
+async def test_a_slice_is_what_takes_a_tenth_of_a_millisecond(play, quick):
+    flood, now = Session(play), 0.0
+
+    def advance(by):
+        nonlocal now
+        now += by
+        return now
+
+    play.time = iter(lambda: advance(1e-7), None)
+    flood.then = lambda: advance(flood.reads[-1] * SLICE_S / quick)
+    await flooded(play, [flood], b"what?", 100)
+    assert flood.slice == pytest.approx(min(READ_SIZE, max(SLICE_MIN, quick)), rel=0.01)
+
+
+async def test_while_others_ask_a_round_serves_one_of_many_that_flood(play):
+    play.time = itertools.count(0, 0.001)
+    floods = [Session(play) for _ in range(5)]
+    rounds = await flooded(play, floods, b"what?", 100)
+    assert all(sum(1 for taken in round_ if taken) <= 2 for round_ in rounds[50:])
+    assert all(flood.slice == SLICE_MIN for flood in floods)
+    counts = [len(flood.reads) for flood in floods]
+    assert max(counts) - min(counts) <= len(floods)
+
+
+@pytest.mark.parametrize("question", [None, b"x" * (TALK_MAX + 1)])
+async def test_neither_acknowledgements_nor_much_at_once_are_questions(play, question):
+    play.time = itertools.count(0, 0.001)
+    flood = Session(play)
+    await flooded(play, [flood], question)
+    assert min(flood.reads) > SLICE_MIN
+    assert flood.slice == SLICE_MIN
+
+
+async def test_who_floods_asks_nobody_but_itself_to_wait(play):
+    play.time = itertools.count(0, 0.001)
+    flood = Session(play)
+    for _ in range(20):
+        flood.peer.send(b"what?")  # and goes on with a flood
+        await play.settled()
+        flood.fill()
+        await play.settled()
+    assert max(flood.reads[-20:]) == READ_SIZE
+
+
+async def test_when_nobody_has_asked_for_a_while_all_is_as_before(play, mock_clock):
+    play.time = itertools.count(0, 0.001)
+    flood = Session(play)
+    await flooded(play, [flood], b"what?")
+    mock_clock.jump(LATELY_MS / 1000)
+    flood.fill()
+    await play.settled()
+    assert READ_SIZE in flood.reads[-3:]
 
 
 async def test_all_are_served_alike_when_everybody_sends_much(play):
