@@ -185,6 +185,16 @@ LATENCY_CASES = (
         20_000,
         (cpu(), *latency("confirm_us", "confirm")),
     ),
+    Case(
+        "g",
+        "publish and confirm, beside a flood",
+        "--consumers 0 --confirm 1 --size 16 --queue-arg x-max-length=1 --duration 3",
+        measure="beside a flood",
+        rows=(
+            *latency("confirm_us", "round trip", None, 1000),
+            Row("rate", "flood_per_s", "messages/s", more=True, note="of the flood, messages/s"),
+        ),
+    ),
 )
 CHURN_CASES = (
     Case(

@@ -3,8 +3,8 @@
 
     .venv/bin/python -m bench.floor
 
-Everything is measured by itself, in this process: the least of ROUNDS passes, in CPU microseconds (fdatasync: elapsed
-ones too, for nobody's CPU time says how long a disk takes). docs/performance.md holds the broker's rows against these.
+Everything is measured by itself, in this process: the least of ROUNDS passes, in CPU microseconds (where somebody else
+is waited for, a disk or a process, elapsed ones too). docs/performance.md holds the broker's rows against these.
 JSON lines go to bench/results/floor.jsonl.
 """
 
@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +31,17 @@ ROUNDS: Final = 7
 TURNS: Final = 2000
 SYNCS: Final = 200
 BUFFER: Final = bytearray(1 << 20)
+ASKING: Final = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as sock:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        sock.send(b"x" * 64)
+        while sock.recv(65536):
+            sock.send(b"x" * 64)
+    except OSError:
+        pass
+"""
 FDATASYNC: Final = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
@@ -132,6 +144,33 @@ def woken_by_trio() -> float:
         return least(lambda: trio.run(turns))
 
 
+def asked_by_another() -> tuple[float, float]:
+    """A small question of another process: CPU microseconds of who answers, and elapsed ones of a round trip.
+
+    Unlike the ones above both sleep until they are woken: that is what a lone call costs, and most of it.
+    """
+    elapsed: list[float] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        asking = subprocess.Popen([sys.executable, "-c", ASKING, str(server.getsockname()[1])])
+        far, _ = server.accept()
+    with far, select.epoll() as poll:
+        far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        poll.register(far, select.EPOLLIN)
+
+        def work() -> int:
+            began = time.perf_counter()
+            for _ in range(TURNS):
+                poll.poll()
+                far.recv_into(BUFFER)
+                far.send(b"y" * 64)
+            elapsed.append((time.perf_counter() - began) / TURNS * 1e6)
+            return TURNS
+
+        cpu = least(work)
+    asking.wait()
+    return cpu, statistics.median(elapsed)
+
+
 def synced(size: int) -> tuple[float, float]:
     """A write of `size` bytes into a file of zeros, and fdatasync: CPU and median elapsed microseconds."""
     data = b"x" * size
@@ -161,6 +200,9 @@ def main() -> int:
     if hasattr(select, "epoll"):
         figures["round trip of 64 bytes, epoll"] = woken_by_epoll()
         figures["round trip of 64 bytes, trio task on an epoll"] = woken_by_trio()
+        cpu, elapsed = asked_by_another()
+        figures["round trip of 64 bytes with another process"] = cpu
+        figures["round trip of 64 bytes with another process, elapsed"] = elapsed
     for size in (4096, 65_536):
         cpu, elapsed = synced(size)
         figures[f"write and fdatasync of {size} bytes"] = cpu

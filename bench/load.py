@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.node import Node
 
-__all__ = ["AMQPLOAD", "Figures", "LoadError", "build", "find", "run"]
+__all__ = ["AMQPLOAD", "Figures", "LoadError", "build", "find", "run", "start"]
 
 DIRECTORY = Path(__file__).resolve().parent / "amqpload"
 AMQPLOAD = DIRECTORY / "build" / "amqpload"
@@ -46,24 +46,51 @@ def run(node: Node, options: str | Sequence[str], timeout_s: float = TIMEOUT_S) 
     A complaint on its stderr is in "complaint". Raises LoadError if there are no figures: it could not connect, was
     refused, or took longer than `timeout_s`.
     """
-    words = options.split() if isinstance(options, str) else list(options)
+    return start(node, options).figures(timeout_s)
+
+
+class Running:
+    """A run that has been started. `figures` must be called once."""
+
+    def __init__(self, node: Node, words: list[str], watched: list[str]) -> None:
+        self._node = node
+        self._words = words
+        self._watched = watched
+        self._cpu_s = node.cpu_s()
+        self._process = subprocess.Popen(
+            [str(AMQPLOAD), "--port", str(node.port), *words, *watched, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def figures(self, timeout_s: float = TIMEOUT_S) -> Figures:
+        """As `run` returns and raises."""
+        try:
+            printed, complained = self._process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise LoadError(f"{' '.join(self._words)}: no end within {timeout_s:.0f} s") from None
+        finally:
+            if self._process.returncode is None:
+                self._process.kill()
+                self._process.communicate()
+        complaint = complained.strip()[-COMPLAINT_SHOWN:]
+        try:
+            figures: Figures = json.loads(printed)
+        except ValueError:
+            reason = complaint or f"ended with code {self._process.returncode}"
+            raise LoadError(f"{' '.join(self._words)}: {reason}") from None
+        if complaint:
+            figures["complaint"] = complaint
+        if not self._watched:
+            _add_cpu(figures, self._node.cpu_s() - self._cpu_s)
+        return figures
+
+
+def start(node: Node, options: str | Sequence[str]) -> Running:
+    """Start a run against `node`, while others go on."""
     watched = ["--broker-pid", str(node.pid)] if os.path.isdir("/proc/self") else []
-    command = [str(AMQPLOAD), "--port", str(node.port), *words, *watched, "--json"]
-    before = node.cpu_s()
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        raise LoadError(f"{' '.join(words)}: no end within {timeout_s:.0f} s") from None
-    complaint = done.stderr.strip()[-COMPLAINT_SHOWN:]
-    try:
-        figures: Figures = json.loads(done.stdout)
-    except ValueError:
-        raise LoadError(f"{' '.join(words)}: {complaint or f'ended with code {done.returncode}'}") from None
-    if complaint:
-        figures["complaint"] = complaint
-    if not watched:
-        _add_cpu(figures, node.cpu_s() - before)
-    return figures
+    return Running(node, options.split() if isinstance(options, str) else list(options), watched)
 
 
 def _add_cpu(figures: Figures, cpu_s: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -24,6 +25,9 @@ SERIES = "load"
 QUIET_S = 1.5
 BACKLOG_TIMEOUT_S = 300.0
 DRAIN_QUEUE = "amqpload.backlog"
+FRESH = ("start", "backlog")  # measures of a node that has done nothing before
+FLOOD = "--autoack --size 16 --duration 5"
+FLOOD_RISES_S = 1.0
 
 
 def case_id(case: Case) -> str:
@@ -86,6 +90,20 @@ def backlog(node: Node, options: str, count: int) -> Figures:
     }
 
 
+def beside_flood(node: Node, options: str) -> Figures:
+    """A run while a publisher and its consumer go as fast as they can, and how fast they go. Raises LoadError."""
+    flood = load.start(node, FLOOD)
+    try:
+        time.sleep(FLOOD_RISES_S)
+        figures = load.run(node, options)
+    finally:
+        flooded = flood.figures()
+    wrong = broken(flooded)
+    if wrong:
+        figures |= {"ok": 0, "complaint": f"of the flood {', '.join(wrong)}"}
+    return figures | {"flood_per_s": flooded["consumed_per_s"]}
+
+
 def measure(case: Case, node: Node, scale: float) -> Figures:
     """One run of one case. Raises LoadError."""
     count = max(1, int(case.count * scale))
@@ -93,6 +111,8 @@ def measure(case: Case, node: Node, scale: float) -> Figures:
         return {"start_s": node.start_s, "rss_mb": node.rss_bytes() / 1e6}
     if case.measure == "backlog":
         return backlog(node, case.options, count)
+    if case.measure == "beside a flood":
+        return beside_flood(node, case.options)
     return load.run(node, f"{case.options} --count {count}" if case.count else case.options)
 
 
@@ -106,7 +126,7 @@ class Brokers:
     @contextmanager
     def node_for(self, case: Case, kind: str) -> Iterator[Node]:
         """Raises NodeError."""
-        if case.fresh or case.measure != "load":
+        if case.fresh or case.measure in FRESH:
             with Node.start(kind) as node:
                 yield node
             return

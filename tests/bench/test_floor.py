@@ -40,6 +40,13 @@ def test_wake_ups_take_time():
     assert floor.woken_by_trio() > 0
 
 
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll here")
+def test_another_process_asks_and_ends():
+    cpu, elapsed = floor.asked_by_another()
+    assert cpu > 0
+    assert elapsed > 0
+
+
 def test_a_sync_takes_time_and_leaves_no_file():
     before = set((floor.ROOT / "bench").iterdir())
     cpu, elapsed = floor.synced(4096)

@@ -61,6 +61,42 @@ def test_a_run_without_end_is_an_error(amqpload):
         load.run(Node(), "", timeout_s=0.05)
 
 
+FLOOD_OR_PROBE = 'case "$*" in *--autoack*) '
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(run, "FLOOD_RISES_S", 0)
+
+
+def test_a_run_beside_a_flood_says_how_fast_that_was(amqpload, at_once):
+    amqpload(
+        FLOOD_OR_PROBE + "echo '{\"consumed_per_s\":5.0,\"ok\":1}' ;;",
+        "*) echo '{\"confirm_us\":{\"p99\":3},\"ok\":1}' ;; esac",
+    )
+    figures = run.beside_flood(Node(), "--confirm 1")
+    assert figures == {"confirm_us": {"p99": 3}, "ok": 1, "flood_per_s": 5.0}
+
+
+def test_what_a_flood_lost_is_told(amqpload, at_once):
+    amqpload(
+        FLOOD_OR_PROBE + "echo '{\"consumed_per_s\":5.0,\"ok\":0,\"lost\":2}' ;;",
+        "*) echo '{\"ok\":1}' ;; esac",
+    )
+    assert run.broken(run.beside_flood(Node(), "")) == ["of the flood 2 lost"]
+
+
+def test_a_run_that_fails_beside_a_flood_waits_for_its_end(amqpload, at_once, tmp_path):
+    ended = tmp_path / "ended"
+    amqpload(
+        FLOOD_OR_PROBE + f"sleep 0.1; touch {ended}; echo '{{\"consumed_per_s\":5.0}}' ;;",
+        "*) echo 'refused' >&2; exit 1 ;; esac",
+    )
+    with pytest.raises(load.LoadError, match="refused"):
+        run.beside_flood(Node(), "")
+    assert ended.exists()
+
+
 def test_figures_are_found_by_path():
     figures = {"cpu": 2, "latency_us": {"p99": 7.5}, "label": "x"}
     assert load.find(figures, "cpu") == 2.0
