@@ -6,13 +6,13 @@ tasks, data directory. `serve` adds what a process of its own needs: signals, lo
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import platform
 import resource
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +22,7 @@ from amqpd import hooks
 from amqpd.auth.accounts import Accounts
 from amqpd.auth.authenticator import ChainAuthenticator
 from amqpd.auth.backends import Backends
-from amqpd.auth.first_user import first_user
+from amqpd.auth.first_user import begin_first_user, first_user
 from amqpd.auth.internal import InternalBackend
 from amqpd.auth.rules import PasswordRules
 from amqpd.broker.exchanges.types import built_in
@@ -83,6 +83,11 @@ class Node:
             plugin.call("register_exchange_types", types)
         name = settings.text("node_name") or f"amqpd@{socket.gethostname()}"
         self.tls: Final = _tls_contexts(settings)
+        self.rules: Final = PasswordRules(os.urandom)
+        self.rules.configure(settings)
+        new = (data_dir is None or data_dir.new) and not settings.text("load_definitions")
+        made_of = settings, self.rules, os.urandom
+        self._first_user: Final = begin_first_user(*made_of) if new else partial(first_user, *made_of)
         self._store: Final = _open_store(data_dir)
         self.catalogue: Final = Catalogue() if self._store is None else Writer(self._store)
         self.broker: Final = Broker(limits_from(settings), self.catalogue, os.urandom, name, types)
@@ -90,8 +95,6 @@ class Node:
         self.disk: Final = self._disk_watch()
         self.offload: Final = Offload()
         self.accounts: Final = Accounts(self.broker.vhosts)
-        self.rules: Final = PasswordRules(os.urandom)
-        self.rules.configure(settings)
         self.authenticator: Final = self._authenticator()
         self.definitions: Final = Definitions(self.broker, self.accounts, self._close_vhost, self._close_user)
         self._sources: Final = sources
@@ -265,7 +268,7 @@ class Node:
                     self.messages.check_new()
                 if self.settings.text("load_definitions"):
                     return  # they say who can log in (RabbitMQ: rabbit:maybe_insert_default_data)
-                first = first_user(self.settings, self.rules, os.urandom)
+                first = self._first_user()
                 for command in first.commands:
                     self.definitions.apply(command)
             except DefinitionError as error:
@@ -343,7 +346,6 @@ def _run(settings: Settings, sources: Sources) -> None:
     try:
         node = Node(settings, data_dir, sources)
         _allow_all_descriptors()
-        gc.disable()  # until the definitions are there: what they make stays
         trio.run(_serve, node)
     except BaseExceptionGroup as group:
         raise error_in(group) or group from None

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Thread
 
 from amqpd.auth.rules import PasswordRules
 from amqpd.broker.commands import Command, PutPermission, PutVHost
@@ -42,3 +44,23 @@ def first_user(settings: Settings, rules: PasswordRules, random: Callable[[int],
     )
     user = rules.put_user_unruled(name, password, settings.names("default_user_tags"))
     return FirstUser(name, (PutVHost(vhost, "Default virtual host"), user, permission), made_up)
+
+
+def begin_first_user(
+    settings: Settings, rules: PasswordRules, random: Callable[[int], bytes]
+) -> Callable[[], FirstUser]:
+    """The same in a thread, beside what else a start does: a hash is a sixth of it. What is returned waits for it."""
+    made: list[FirstUser] = []
+
+    def make() -> None:
+        with suppress(Exception):  # raised to who waits, who makes it once more
+            made.append(first_user(settings, rules, random))
+
+    def finish() -> FirstUser:
+        thread.join()
+        return made[0] if made else first_user(settings, rules, random)
+
+    thread = Thread(target=make, name="amqpd first user")
+    thread.start()
+
+    return finish

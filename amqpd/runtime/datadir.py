@@ -44,6 +44,7 @@ class DataDir:
                 f"data_dir: {path} has only a part of a backup, because `amqpd store restore` was interrupted; empty "
                 "it, and restore again"
             )
+        self.new: Final = os.listdir(path) == [LOCK_NAME]  # no node has been here
         try:
             os.ftruncate(self._lock, 0)
             os.write(self._lock, f"{os.getpid()}\n".encode())

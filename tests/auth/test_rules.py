@@ -1,11 +1,12 @@
 """New passwords: the rule that they obey, how they are hashed, and the first user of all."""
 
 import os
+import threading
 
 import pytest
 
 from amqpd.auth import passwords
-from amqpd.auth.first_user import first_user
+from amqpd.auth.first_user import begin_first_user, first_user
 from amqpd.auth.rules import PasswordRules
 from amqpd.broker import commands as c
 from amqpd.config import Settings
@@ -124,3 +125,26 @@ def test_the_first_password_is_not_asked_for_the_rule():
     strict = rules(credential_validator__validation_backend="min_password_length", credential_validator__min_length=50)
     user = first_user(Settings(), strict, os.urandom).commands[1]
     assert passwords.verify_password(b"guest", user.password_hash, user.hashing_algorithm)
+
+
+def test_it_can_be_made_beside_other_work():
+    settings, began, go = Settings({"default_pass": ""}), threading.Event(), threading.Event()
+
+    def random(size):
+        began.set()
+        assert go.wait(30)
+        return os.urandom(size)
+
+    finish = begin_first_user(settings, rules(), random)
+    assert began.wait(30)  # and this thread goes on
+    go.set()
+    assert [type(command) for command in finish().commands] == [c.PutVHost, c.PutUser, c.PutPermission]
+
+
+def test_who_waits_for_it_hears_what_was_wrong():
+    def random(size):
+        raise OSError("no random bytes")
+
+    finish = begin_first_user(Settings({"default_pass": ""}), rules(), random)
+    with pytest.raises(OSError, match="no random bytes"):
+        finish()

@@ -16,6 +16,17 @@ def test_it_is_made_where_it_is_missing_and_private(tmp_path):
     directory.close()
 
 
+def test_it_is_new_until_a_node_has_left_something(tmp_path):
+    for _ in range(2):
+        directory = DataDir(tmp_path / "data")
+        assert directory.new
+        directory.close()
+    (tmp_path / "data" / "definitions").touch()
+    directory = DataDir(tmp_path / "data")
+    assert not directory.new
+    directory.close()
+
+
 def test_a_second_node_is_refused_until_the_first_has_gone(tmp_path):
     first = DataDir(tmp_path)
     with pytest.raises(ConfigError, match=f"is in use by another node .process {os.getpid()}.*--data-dir"):
