@@ -159,11 +159,7 @@ class Session(Transport):
             self._look()
 
     def read(self, now: int, most: int) -> int:
-        """The socket may have something: read once, `most` at most, and act on it. Returns how many bytes came, or -1.
-
-        What comes is read to where all read and copied from there, since most reads bring little; but from the greedy
-        much is expected, which is spared the copy.
-        """
+        """The socket may have something: read once, `most` at most, and act on it. Returns how much came, or -1."""
         if self._asked:
             return 0
         if self._shut:
@@ -171,16 +167,11 @@ class Session(Transport):
         if self.connection.paused:  # by what others have sent to it
             self._look()
             return 0
-        if self.greedy and self._tls is None:
-            data = self._receive_much(most)
-            received = size = len(data) if data is not None else -1
-        else:
-            received = size = self._receive(most)
-            if size > 0 and self._tls is not None:
-                size = self._decrypt(size, self._tls)
-            data = bytes(self.hub.view[:size]) if size > 0 else None
-        if data:
-            self._feed(data, now)
+        received = size = self._receive(most)
+        if size > 0 and self._tls is not None:
+            size = self._decrypt(size, self._tls)
+        if size > 0:
+            self._feed(bytes(self.hub.view[:size]), now)
         if size != 0:
             self._look()
         else:
@@ -257,20 +248,10 @@ class Session(Transport):
         try:
             return self.sock.recv_into(self.hub.view, most)
         except OSError as error:
-            return -1 if self._nothing_yet(error) else 0
-
-    def _receive_much(self, most: int) -> bytes | None:
-        """Read once. Nothing at the stream's end or where it broke, None if there was nothing yet."""
-        try:
-            return self.sock.recv(most)
-        except OSError as error:
-            return None if self._nothing_yet(error) else b""
-
-    def _nothing_yet(self, error: OSError) -> bool:
-        if error.errno in _RETRY:
-            return True
-        log.info("connection lost: %s", error.strerror, extra=self.log_fields())
-        return False
+            if error.errno in _RETRY:
+                return -1
+            log.info("connection lost: %s", error.strerror, extra=self.log_fields())
+            return 0
 
     def _feed(self, data: bytes, now: int) -> None:
         try:
