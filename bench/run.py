@@ -110,7 +110,7 @@ def measure(case: Case, node: Node, scale: float) -> Figures:
     if case.measure == "start":
         return {"start_s": node.start_s, "rss_mb": node.rss_bytes() / 1e6}
     if case.measure == "backlog":
-        return backlog(node, case.options, count)
+        return backlog(node, case.options, min(count, case.count))  # no more than its name says
     if case.measure == "beside a flood":
         return beside_flood(node, case.options)
     return load.run(node, f"{case.options} --count {count}" if case.count else case.options)
