@@ -192,7 +192,7 @@ LATENCY_CASES = (
         measure="beside a flood",
         rows=(
             *latency("confirm_us", "round trip", None, 1000),
-            Row("rate", "flood_per_s", "messages/s", more=True, note="of the flood, messages/s"),
+            Row("rate", "flood_per_s", "messages/s", more=True, note="the flood"),
         ),
     ),
 )
