@@ -120,6 +120,7 @@ class Turns:
                 asking.take_turn(now)
         share = ROUND_SIZE // max(1, len(ready))
         taken = 0
+        more = len(ready) > 1
         for number, what in ready:
             session = self._watched.get(number)
             if session is None:
@@ -131,18 +132,22 @@ class Turns:
                     self._greedy[session] = None
                 else:
                     taken += self._read(session, now, share)
+                    more = more or session.greedy
         while self._greedy:
             greedy = next(iter(self._greedy))
             del self._greedy[greedy]
+            if not greedy.wanted & READ:
+                continue
             cut = greedy.number != self._talker and now - self._talked_ms < LATELY_MS
-            if greedy.wanted & READ:
-                taken += self._read_much(greedy, now, share, cut)
+            taken += self._read_much(greedy, now, share, cut)
+            more = more or greedy.greedy
             if taken >= ROUND_SIZE or cut:
                 break
         self._driver.end_round()
-        return len(ready) > 1 or taken >= share
+        return more
 
     def _read(self, session: Session, now: int, share: int) -> int:
+        """Returns how many bytes came, or -1."""
         size = session.read(now, READ_SIZE)
         session.greedy = size >= share
         if 0 < size <= TALK_MAX and session.awaits_answer:

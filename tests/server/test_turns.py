@@ -287,6 +287,30 @@ async def test_while_others_ask_a_round_serves_one_of_many_that_flood(play):
     assert max(counts) - min(counts) <= len(floods)
 
 
+async def test_who_stands_in_line_and_is_not_to_be_read_leaves_its_turn_to_the_next(play):
+    play.time = itertools.count(0, 0.001)
+    floods = [Session(play), Session(play)]
+    await flooded(play, floods, b"what?")
+    asking = Session(play)
+    while not play.turns._greedy:
+        asking.peer.send(b"what?")
+        for flood in floods:
+            flood.fill()
+        await trio.lowlevel.checkpoint()
+    (waiting,) = play.turns._greedy
+    (other,) = {*floods} - {waiting}
+    waiting.watch(0)
+    other.fill()
+    asking.peer.send(b"what?")
+    play.driver.log.clear()
+    before = asking.bytes
+    while asking.bytes == before:
+        await trio.lowlevel.checkpoint()
+    (round_,) = [what for what in play.driver.log if (asking, "read") in what]
+    assert (other, "read") in round_
+    assert (waiting, "read") not in round_
+
+
 @pytest.mark.parametrize("question", [None, b"x" * (TALK_MAX + 1)])
 async def test_neither_acknowledgements_nor_much_at_once_are_questions(play, question):
     play.time = itertools.count(0, 0.001)
