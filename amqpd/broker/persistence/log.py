@@ -43,6 +43,15 @@ class Settled:
         self.spans: Final[list[int]] = []
         self.runs: Final[list[SettledPage]] = []
 
+    def keep_off(self, page: Page) -> None:
+        """A page comes, and what is gone already among its messages is not on it."""
+        gone = [position for position in self.positions if page.first <= position <= page.last]
+        if gone:
+            self.positions[:] = [position for position in self.positions if not page.first <= position <= page.last]
+            gone.sort()
+            for position in gone:
+                _append(self.spans, position, position)
+
 
 class Log:
     """The log of `level` of a queue; `ref` is its number in the journal's records.
@@ -198,7 +207,9 @@ class Log:
         self._marks.append((file, position))
 
     def add_page(self, page: Page) -> None:
-        """A page is the home of what is on it."""
+        """A page is the home of what is on it: while a batch is written, more can be gathered as gone than it says."""
+        if self._settled is not None:
+            self._settled.keep_off(page)
         at = bisect_right(self._firsts, page.first)
         self._firsts.insert(at, page.first)
         self.pages.insert(at, page)

@@ -56,6 +56,27 @@ def test_what_is_lent_has_one_too(kept):
     assert waiting(kept.restart()) == [b"0", b"2", b"3", b"4", b"5"]
 
 
+def test_what_is_settled_before_its_neighbours_are_moved_takes_none_of_them_along(kept):
+    """While a batch is written what is settled waits for the next one, and the move goes on."""
+    kept.client.declare("other", durable=True)
+    kept.client.send(*[lasting(b"%03d" % number + bytes(100_000)) for number in range(60)])
+    while kept.committer.jobs:
+        kept.commit()
+    assert len(bodies(kept.client, 60)) == 60
+    kept.client >> lasting(queue="other")
+    kept.client >> lasting(queue="other")
+    kept.commit()  # the next batch is under way, and the move has begun
+    assert len(kept.committer.jobs) == 1
+    assert not kept.keeper._move.done
+    settled = range(30, 60, 3)
+    kept.client.send(*[m("basic.ack", delivery_tag=tag) for tag in settled])  # and the move goes on
+    assert len(kept.committer.jobs) == 1
+    kept.rest()
+    assert oldest(kept) > 1
+    expected = [b"%03d" % (tag - 1) for tag in range(1, 61) if tag not in settled]
+    assert [body[:3] for body in waiting(kept.restart())] == expected
+
+
 def test_young_messages_are_not_moved(kept):
     """Nothing in the file is alive, so nothing is written for it."""
     begin(kept, lasting(b"1"), lasting(b"2"))
