@@ -44,7 +44,9 @@ class Settled:
         self.runs: Final[list[SettledPage]] = []
 
     def keep_off(self, page: Page) -> None:
-        """A page comes, and what is gone already among its messages is not on it."""
+        """A page comes, and what is gone already among its messages is not on it. Without gaps there is none."""
+        if page.count == page.last - page.first + 1:
+            return
         gone = [position for position in self.positions if page.first <= position <= page.last]
         if gone:
             self.positions[:] = [position for position in self.positions if not page.first <= position <= page.last]
